@@ -1,0 +1,190 @@
+"""The commands. Heavy imports happen inside functions, so that every --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from humanpt import __version__
+from humanpt.cli.options import Device, Hand, Json, Overrides, Resume, Seed
+from humanpt.errors import HumanptError
+
+INTERRUPTED = 130  # what shells use for "ended by Ctrl-C"
+
+
+class _Commands(TyperGroup):
+    """A mendable error becomes one line and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HumanptError as error:
+            from humanpt.cli.console import print_error
+
+            print_error(str(error))
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+app = typer.Typer(
+    name="humanpt",
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"humanpt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _humanpt(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Self-supervised pre-training on people: completion across views and poses.
+
+    A first run: [bold]humanpt mkpairs videos/[/] finds people and writes pairs, [bold]humanpt pretrain[/] trains on
+    them; add [bold]--hand[/] to both for hands. Each ends with a page to open.
+    """
+
+
+@app.command()
+def mkpairs(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for shards, summary and preview.")] = Path("pairs"),
+    hand: Hand = False,
+    detector: Annotated[
+        str, typer.Option(help="Who finds the subjects: auto, motion (still camera), full, boxes:FILE or onnx:FILE.")
+    ] = "auto",
+    decoder: Annotated[Literal["auto", "pyav", "decord"], typer.Option(help="Video reader.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Clips worked on at once.", show_default="all cores")
+    ] = None,
+    seed: Seed = 0,
+    source_licence: Annotated[str, typer.Option(help="Terms of your clips, kept in every shard's ledger.")] = "unknown",
+    resume: Resume = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote to --out.")] = False,
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Find people or hands in videos and write pairs of their pictures.
+
+    INPUT is a video, a folder of videos or of frames (searched recursively), or a .txt list of such paths. Ends with a
+    summary and OUT/preview.html. --set reaches every rule of selection, for example --set pairs.min_motion=0.03.
+    """
+    from humanpt.cli.console import Bars, print_json
+    from humanpt.cli.results import show_mkpairs
+    from humanpt.commands import mkpairs as command
+    from humanpt.config import override
+    from humanpt.data.harvest import HarvestConfig
+
+    harvest = HarvestConfig(
+        subject="hand" if hand else "body",
+        detector=detector,
+        decoder=decoder,
+        seed=seed,
+        source_licence=source_licence,
+    )
+    config = command.MkpairsConfig(harvest=override(harvest, overrides or []), workers=workers or os.cpu_count() or 1)
+    with Bars() as report:
+        summary = command.run(inputs, out, config, report, resume=resume, overwrite=overwrite)
+    if json:
+        print_json(summary)
+    else:
+        show_mkpairs(summary)
+
+
+@app.command()
+def pretrain(
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Folder of pair shards; repeat for several.", show_default="pairs")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/SUBJECT-RECIPE-N")] = None,
+    hand: Hand = False,
+    recipe: Annotated[str, typer.Option(help="tiny, vits16_small or vitb16_small.")] = "vits16_small",
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run.", show_default="the recipe's")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs per step.", show_default="the recipe's")] = None,
+    init: Annotated[Path | None, typer.Option(help="A run or checkpoint to take the first weights from.")] = None,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="auto: bf16 where the device has it.")
+    ] = "auto",
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random draw.", show_default="0")] = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Pre-train an encoder: complete one masked picture with the help of the other.
+
+    Reads the shards that mkpairs wrote. Ends with RUN/report.html: loss curves, completed pictures, and whether the
+    right reference helps more than a wrong one. --set reaches every field, for example --set optim.base_lr=3e-4.
+    """
+    from humanpt.cli.console import Bars, print_json
+    from humanpt.cli.results import show_pretrain
+    from humanpt.commands import pretrain as command
+    from humanpt.recipes import pretrain_recipe
+
+    subject: Literal["body", "hand"] = "hand" if hand else "body"
+    changes = [
+        *([f"loop.steps={steps}"] if steps else []),
+        *([f"loop.batch_size={batch_size}"] if batch_size else []),
+        *([f"seed={seed}"] if seed is not None else []),
+        *(overrides or []),
+    ]
+    with Bars() as report:
+        summary = command.run(
+            pretrain_recipe(recipe, subject),
+            changes,
+            data or [Path("pairs")],
+            out,
+            report,
+            device=device,
+            precision=precision,
+            init=init,
+            resume=resume,
+        )
+    if json:
+        print_json(summary)
+    else:
+        show_pretrain(summary)
+    if summary["interrupted"]:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def doctor(
+    path: Annotated[
+        Path | None, typer.Argument(help="A shard, a folder of shards, or a run to check.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what is installed and missing, and check a shard or a run. Exit code 1 when something needs mending."""
+    from humanpt.cli.console import print_json
+    from humanpt.cli.results import show_doctor
+    from humanpt.commands import doctor as command
+
+    found = command.run(path)
+    if json:
+        print_json(found)
+    else:
+        show_doctor(found)
+    if not found["ok"]:
+        raise typer.Exit(1)

@@ -1,0 +1,78 @@
+"""How the commands' summaries look in a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from humanpt.cli.console import print_line, print_table
+from humanpt.data.pairs import REASONS
+
+
+def show_mkpairs(summary: dict[str, Any]) -> None:
+    """Totals, clips and rejections of `mkpairs`."""
+    print_table(
+        f"{summary['pairs']} pairs from {summary['clips']} clips ({summary['subject']}, {summary['detector']})",
+        ("clip", "reader", "frames", "with subject", "tracks", "jumps", "pairs"),
+        [
+            (
+                clip["name"],
+                clip["reader"] or "-",
+                clip["frames"],
+                f"{clip['found']} of {clip['looked']}",
+                f"{clip['kept_tracks']} of {clip['tracks']}",
+                clip["jumps"],
+                clip["problem"] or clip["pairs"],
+            )
+            for clip in summary["per_clip"]
+        ],
+    )
+    if summary["rejected"]:
+        rows = [(REASONS[reason], count) for reason, count in summary["rejected"].items()]
+        print_table("left out (pictures, or partners tried for one)", ("why", "count"), rows)
+    for clip in summary["per_clip"]:
+        for note in clip["notes"]:
+            print_line(f"{clip['name']}: {note}")
+    print_line(
+        f"{summary['frames']} frames in {summary['seconds']:.1f} s, {summary['frames_per_second']:.0f} per second; "
+        f"{len(summary['shards'])} shards in {summary['out']}"
+    )
+    print_line(f"look at the pairs: {summary['preview']}")
+
+
+def show_doctor(found: dict[str, Any]) -> None:
+    """The findings of `doctor`."""
+    print_line(f"humanpt {found['humanpt']}, Python {found['python']}, {found['system']}")
+    rows = [(name, entry["version"] or entry["problem"]) for name, entry in found["packages"].items()]
+    print_table("packages", ("name", "version"), rows)
+    if found["device"]:
+        print_line(f"device      {found['device']['device']}, {found['device']['precision']}")
+    print_line(f"decoders    {', '.join(found['decoders']) or 'none'}")
+    for model, files in found["body_models"].items():
+        print_line(f"{model:<11} {', '.join(files) or 'no files (optional; licensed by their owners)'}")
+    print_line(f"looked in   {', '.join(found['body_model_folders'])}")
+    print_line(f"cache       {found['cache_folder']}")
+    for entry in found.get("path", {}).get("entries", []):
+        print_line("  ".join(f"{name} {value}" for name, value in entry.items() if value not in (None, {})))
+    for problem in found["problems"]:
+        print_line(f"problem: {problem}")
+    print_line("all is well" if found["ok"] else f"{len(found['problems'])} problems")
+
+
+def show_pretrain(summary: dict[str, Any]) -> None:
+    """The outcome of `pretrain`."""
+    figures = summary["figures"]
+    rows = [
+        ("steps", summary["steps"]),
+        ("pairs per second", f"{summary['pairs_per_second']:.0f}"),
+        ("training loss", f"{figures['loss']:.4f}" if "loss" in figures else "-"),
+    ]
+    if "heldout_loss" in figures:
+        rows.append(("held-out loss", f"{figures['heldout_loss']:.4f}"))
+        rows.append(("best, at step", f"{summary['best_loss']:.4f}, {summary['best_step']}"))
+    if "heldout_margin" in figures:
+        rows.append(("wrong reference", f"{figures['heldout_margin']:+.1%} held-out error"))
+    print_table(f"{summary['recipe']}, {summary['subject']}", ("", ""), rows)
+    if summary["interrupted"]:
+        print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
+    print_line(f"weights: {summary['best'] or summary['last']}")
+    print_line(f"open the report: {summary['report']}")

@@ -1,0 +1,289 @@
+"""`humanpt pretrain`: shards of pairs in, a trained network and a report out."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from humanpt import __version__
+from humanpt.config import from_dict, override, to_dict, to_json
+from humanpt.data.order import StreamBatches
+from humanpt.data.shards import PairSet
+from humanpt.engine.checkpoint import Provenance, WeightsReport, load_weights, read_header
+from humanpt.engine.loop import BEST, LAST, LOG, LoopConfig, TrainResult, train
+from humanpt.engine.optim import OptimConfig
+from humanpt.engine.report import Report
+from humanpt.engine.runtime import autocast, choose_device, choose_precision, describe_device, seed_everything
+from humanpt.errors import CheckpointError, ConfigError, InputError
+from humanpt.files import write_json, write_whole
+from humanpt.pages.training import write_training_report
+from humanpt.tasks.completion import (
+    CompletionConfig,
+    CompletionSamples,
+    CompletionTask,
+    HeldOutPairs,
+    PairBatch,
+    Panel,
+    collate,
+)
+
+CONFIG = "config.json"
+SUMMARY = "summary.json"
+REPORT = "report.html"
+PANELS = 6  # completed pictures of each kind in the report
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """A whole pre-training run but for its data and device."""
+
+    recipe: str
+    """Name of the recipe that this came from."""
+    subject: Literal["body", "hand"] = "body"
+    """Whose pairs are trained on."""
+    task: CompletionConfig = field(default_factory=CompletionConfig)
+    """Network, mask, pictures and loss."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """Optimiser and schedule."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batch, and when to log, evaluate and save."""
+    heldout: float = 0.1
+    """Share of the pairs that is held out, by whole clips; with a single clip nothing is."""
+    workers: int = 2
+    """Processes that read and augment pairs."""
+    seed: int = 0
+    """Seed of the first weights, the split, the order and every draw."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.heldout < 1:
+            raise ConfigError(f"heldout is {self.heldout}; it is a share of the pairs, from 0 to below 1")
+        if self.workers < 0:
+            raise ConfigError(f"workers is {self.workers}; it must not be negative")
+
+
+def run(
+    config: PretrainConfig,
+    changes: Sequence[str],
+    data: Sequence[Path],
+    out: Path | None,
+    report: Report,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    init: Path | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Pre-train, or go on with a run.
+
+    Args:
+        config: a recipe's config.
+        changes: `field=value` texts applied to it, or, on resuming, to what the run was begun with.
+        data: folders of shards.
+        out: the run's folder; None names a new one under runs/, or on resuming the newest of this recipe there.
+        device, precision: as for `choose_device` and `choose_precision`.
+        init: a run or checkpoint whose weights to start from.
+        resume: go on from the run's last checkpoint.
+
+    Returns:
+        The summary, as written to `summary.json` of the run.
+
+    Raises:
+        HumanptError: of some kind, for whatever a user can mend.
+    """
+    where = choose_device(device)
+    how = choose_precision(precision, where)
+    out = out or (_newest_run(config) if resume else _new_run(config))
+    last = out / LAST
+    if resume:
+        config = _begun_with(out, config)
+    config = override(config, changes)
+    pairs = PairSet.open(data, subject_kind=config.subject)
+    training, heldout = pairs.split(config.heldout, config.seed)
+    seed_everything(config.seed)
+    task = CompletionTask(config.task, HeldOutPairs(pairs, heldout, config.task))
+    samples = CompletionSamples(pairs, training, config.task, config.seed)
+    if config.loop.batch_size > len(samples):
+        raise ConfigError(
+            f"batch_size is {config.loop.batch_size}, but there are only {len(samples)} training pairs; "
+            f"take --batch-size {len(samples)} or less, or make more pairs"
+        )
+    ledger = _ledger(pairs, training, heldout, data, init)
+    if resume:
+        _same_data(last, ledger)
+    loaded = _initialise(task, init) if init is not None and not resume else None
+    if loaded is not None:
+        report.note(f"{init}: {loaded.summary()}")
+    if not resume:
+        write_whole(out / CONFIG, to_json(config) + "\n")
+    report.note(f"{out}: {len(samples)} pairs to train on, {len(heldout)} held out, {describe_device(where)}, {how}")
+    total = config.loop.total_steps(len(samples))
+    report.stage(f"pre-training {config.recipe}", total, "step")
+    result = train(
+        task,
+        partial(_batches, samples, config),
+        loop=config.loop,
+        optim=config.optim,
+        epoch_size=len(samples),
+        out=out,
+        provenance=Provenance(recipe=config.recipe, config=to_dict(config), ledger=ledger),
+        device=where,
+        precision=how,
+        report=report,
+        resume=last if resume else None,
+    )
+    with torch.no_grad(), autocast(where, how):
+        panels = _panels(task, pairs, training, heldout, config)
+    summary = _summary(config, result, ledger, out, describe_device(where), how)
+    write_training_report(out / REPORT, summary, _read_log(out / LOG), panels)
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+def _new_run(config: PretrainConfig) -> Path:
+    """The next free name under runs/."""
+    pattern = _run_name(config)
+    numbers = [int(match[1]) for folder in Path("runs").glob("*") if (match := pattern.fullmatch(folder.name))]
+    return Path("runs") / f"{config.subject}-{config.recipe}-{max(numbers, default=0) + 1}"
+
+
+def _newest_run(config: PretrainConfig) -> Path:
+    pattern = _run_name(config)
+    found = [(int(match[1]), folder) for folder in Path("runs").glob("*") if (match := pattern.fullmatch(folder.name))]
+    if not found:
+        raise InputError(f"runs/: no run of {config.subject} {config.recipe} to resume; name it with --out")
+    return max(found)[1]
+
+
+def _run_name(config: PretrainConfig) -> re.Pattern[str]:
+    return re.compile(re.escape(f"{config.subject}-{config.recipe}-") + r"(\d+)")
+
+
+def _begun_with(out: Path, config: PretrainConfig) -> PretrainConfig:
+    """The config that a run was begun with, for the same recipe and subject."""
+    header = read_header(out / LAST)
+    begun = from_dict(PretrainConfig, header.provenance.config, str(out / LAST))
+    if (begun.recipe, begun.subject) != (config.recipe, config.subject):
+        raise CheckpointError(
+            f"{out}: was begun with --recipe {begun.recipe} --{begun.subject}; give the same to resume it"
+        )
+    return begun
+
+
+def _batches(samples: CompletionSamples, config: PretrainConfig, first_step: int) -> Iterator[PairBatch]:
+    """The batches from a step on; see `engine.task.Batches`."""
+    stream = StreamBatches(config.loop.batch_size, start_step=first_step, accumulate=config.loop.accumulate)
+    loader = DataLoader(
+        samples,
+        batch_sampler=stream,
+        num_workers=config.workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_start_worker,
+        prefetch_factor=4 if config.workers else None,
+    )
+    return iter(loader)
+
+
+def _start_worker(worker: int) -> None:
+    """Ctrl-C is for the training process; its loaders end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _initialise(task: CompletionTask, init: Path) -> WeightsReport:
+    """Take weights from a checkpoint, or from the best one of a run."""
+    file = init if not init.is_dir() else init / BEST if (init / BEST).is_file() else init / LAST
+    return load_weights(file, task.model)
+
+
+def _ledger(
+    pairs: PairSet, training: NDArray[np.int64], heldout: NDArray[np.int64], data: Sequence[Path], init: Path | None
+) -> dict[str, Any]:
+    """What the weights come from: shards, clips with their licences, the split, and the first weights."""
+
+    def names(rows: NDArray[np.int64]) -> list[str]:
+        return sorted({pairs.sequences[number] for number in pairs.sequence[rows]})
+
+    sources = {(s.path, s.sha256, s.licence) for reader in pairs.readers for s in reader.sources}
+    return {
+        "data": [str(folder) for folder in data],
+        "shards": [
+            [reader.path.name, len(reader), zlib.crc32(reader.column("checksum").tobytes())] for reader in pairs.readers
+        ],
+        "sources": [dict(zip(("path", "sha256", "licence"), source, strict=True)) for source in sorted(sources)],
+        "training": {"pairs": len(training), "sequences": names(training)},
+        "heldout": {"pairs": len(heldout), "sequences": names(heldout)},
+        "init": str(init) if init is not None else None,
+    }
+
+
+def _same_data(last: Path, ledger: dict[str, Any]) -> None:
+    """Refuse to go on with other pairs: the order of samples would be another."""
+    begun = read_header(last).provenance.ledger
+    for what in ("shards", "training", "heldout"):
+        if begun[what] != json.loads(json.dumps(ledger[what])):
+            raise InputError(
+                f"{', '.join(ledger['data'])}: not the pairs that this run was begun with ({what} differ); bring those "
+                f"back, or begin a new run with --init {last}"
+            )
+
+
+def _panels(
+    task: CompletionTask,
+    pairs: PairSet,
+    training: NDArray[np.int64],
+    heldout: NDArray[np.int64],
+    config: PretrainConfig,
+) -> dict[str, list[Panel]]:
+    """Completed pictures for the report, some of training and some of held-out pairs."""
+    task.model.eval()
+    found = {}
+    for name, rows in (("held out", heldout), ("training", training)):
+        shown = HeldOutPairs(pairs, rows, config.task)
+        count = min(PANELS, len(shown))
+        found[name] = task.panels(collate([shown[place] for place in range(count)])) if count else []
+    return found
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _summary(
+    config: PretrainConfig, result: TrainResult, ledger: dict[str, Any], out: Path, device: str, precision: str
+) -> dict[str, Any]:
+    return {
+        "command": "pretrain",
+        "version": __version__,
+        "out": str(out),
+        "recipe": config.recipe,
+        "subject": config.subject,
+        "device": device,
+        "precision": precision,
+        "steps": result.steps,
+        "interrupted": result.interrupted,
+        "seconds": result.seconds,
+        "pairs_per_second": result.samples_per_second,
+        "figures": dict(result.figures),
+        "best_loss": result.best_loss,
+        "best_step": result.best_step,
+        "best_by": result.best_by,
+        "last": str(result.last),
+        "best": str(result.best) if result.best else None,
+        "report": str(out / REPORT),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "data": ledger,
+        "config": to_dict(config),
+    }

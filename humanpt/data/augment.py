@@ -1,0 +1,132 @@
+"""Colour and geometry of a training view: a random crop and colour jitter, drawn for each picture on its own.
+
+No flip and no hue: the left hand and the colour of skin mean something. The homography and rotation of CroCo v1 are
+left out, as its authors found them useless or harmful.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanpt.data.image import Rgb, resize_square
+from humanpt.errors import ConfigError
+
+# ITU-R BT.601 luma, the grey that contrast and saturation are measured against.
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How a stored crop becomes what the network sees."""
+
+    crop_size: int = 224
+    """Side of the network's pictures in pixels."""
+    crop_share: float = 0.875
+    """Side of the crop over that of the stored picture, 224 / 256; pictures of another size are resized to keep it."""
+    brightness: float = 0.4
+    """Colours are multiplied by a factor drawn from 1 - brightness to 1 + brightness."""
+    contrast: float = 0.4
+    """Distances from the picture's mean grey are multiplied by a factor drawn likewise."""
+    saturation: float = 0.4
+    """Distances from the pixel's own grey are multiplied by a factor drawn likewise."""
+
+    def __post_init__(self) -> None:
+        if self.crop_size < 1:
+            raise ConfigError(f"crop_size is {self.crop_size}; it is a side in pixels and must be positive")
+        if not 0 < self.crop_share <= 1:
+            raise ConfigError(
+                f"crop_share is {self.crop_share}; it is a share of the stored side, above 0 and at most 1"
+            )
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must lie from 0 (no jitter) to 1")
+
+    @property
+    def stored_size(self) -> int:
+        """Side in pixels that a stored picture is brought to before the crop."""
+        return round(self.crop_size / self.crop_share)
+
+
+class Window(NamedTuple):
+    """Where a view lies in the stored picture, as shares of that picture's side."""
+
+    left: float
+    top: float
+    side: float
+
+
+def random_view(rgb: Rgb, config: AugmentConfig, rng: np.random.Generator) -> tuple[Rgb, Window]:
+    """A training view: a crop at a random place, its colours jittered.
+
+    Args:
+        rgb: (S, S, 3) uint8 stored picture of any size S.
+        config: size and strengths.
+        rng: source of five draws: left, top, brightness, contrast, saturation.
+
+    Returns:
+        The (crop_size, crop_size, 3) uint8 view and its window. The same generator state gives the same bytes.
+
+    Raises:
+        ValueError: if the picture is not (S, S, 3) uint8.
+    """
+    room = config.stored_size - config.crop_size
+    left, top = rng.integers(0, room + 1, 2).tolist()
+    spread = np.array([config.brightness, config.contrast, config.saturation])
+    factors = rng.uniform(1 - spread, 1 + spread)
+    view, window = _cut(rgb, config, left, top)
+    return (_jitter(view, *factors.tolist()) if spread.any() else view), window
+
+
+def centre_view(rgb: Rgb, config: AugmentConfig) -> tuple[Rgb, Window]:
+    """The view for evaluation: the central crop with its colours as they are; shapes as in `random_view`."""
+    room = config.stored_size - config.crop_size
+    return _cut(rgb, config, room // 2, room // 2)
+
+
+def patch_coverage(mask: NDArray[np.bool_] | None, window: Window, patches: int) -> NDArray[np.float32]:
+    """How much of each patch of a view is the person.
+
+    Args:
+        mask: (M, M) bool over the whole stored picture, True on the person; None where it is not known.
+        window: which part of the picture the view shows.
+        patches: patches along one side of the view, n.
+
+    Returns:
+        (n, n) shares from 0 to 1, rows first; all NaN without a mask.
+    """
+    if mask is None:
+        return np.full((patches, patches), np.nan, np.float32)
+    if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
+        raise ValueError(f"mask has shape {mask.shape}, must be square")
+    rows = _overlap(window.top, window.side, patches, len(mask))
+    columns = _overlap(window.left, window.side, patches, len(mask))
+    return (rows @ mask.astype(np.float32) @ columns.T).astype(np.float32)
+
+
+def _cut(rgb: Rgb, config: AugmentConfig, left: int, top: int) -> tuple[Rgb, Window]:
+    size, stored = config.crop_size, config.stored_size
+    view = resize_square(rgb, stored)[top : top + size, left : left + size]
+    return np.ascontiguousarray(view), Window(left / stored, top / stored, size / stored)
+
+
+def _jitter(rgb: Rgb, brightness: float, contrast: float, saturation: float) -> Rgb:
+    # With S = saturation I + (1 - saturation) 1 luma^T and m the mean grey: out = c b S rgb + (1 - c) b m, in any order
+    # of the three because no step rounds or clips before the last. One pass over uint8 instead of three over floats.
+    mean_grey = float(LUMA @ cv2.mean(rgb)[:3])
+    matrix = np.empty((3, 4))
+    matrix[:, :3] = contrast * brightness * (saturation * np.eye(3) + (1 - saturation) * LUMA)
+    matrix[:, 3] = (1 - contrast) * brightness * mean_grey
+    return cv2.transform(rgb, matrix).astype(np.uint8, copy=False)
+
+
+def _overlap(start: float, side: float, patches: int, cells: int) -> NDArray[np.float32]:
+    """(patches, cells) share of each patch of [start, start + side] that lies in each cell of [0, 1]."""
+    edges = (start + side * np.arange(patches + 1) / patches) * cells
+    cell = np.arange(cells)
+    overlap = np.minimum(edges[1:, None], cell + 1) - np.maximum(edges[:-1, None], cell)
+    return (overlap.clip(0) * (patches / (side * cells))).astype(np.float32)

@@ -1,0 +1,376 @@
+"""Reads shards of pairs by mapping them into memory.
+
+All rows lie in plain contiguous datasets, so any HDF5 tool reads them; here the file is mapped and each field taken at
+its offset: nothing to lock, to share between workers, or to keep in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from humanpt.data.image import Rgb, decode_jpeg
+from humanpt.data.records import (
+    COLUMNS,
+    KINDS,
+    MASK_KINDS,
+    MASK_SIZE,
+    ROW,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SIDES,
+    Array,
+    Kind,
+    MaskKind,
+    PairRecord,
+    Picture,
+    Side,
+    Source,
+    SubjectKind,
+    ledger_checksum,
+    row_checksum,
+)
+from humanpt.errors import InputError, ShardError
+
+REMAKE = "make it again with `humanpt mkpairs`"
+
+
+class ShardReader:
+    """Reads one shard by mapping it into memory.
+
+    Opening reads the layout alone. The mapping is made at the first look at a row, in each process for itself: a reader
+    may be forked, pickled, and used by threads. Columns are read-only arrays that look into the file: `kind`, `side`,
+    `change`, `tracks`, `frames`, `timestamps`, and any other by `column`.
+
+    Args:
+        path: the shard.
+
+    Raises:
+        InputError: if there is no such file, or it may not be read.
+        ShardError: if it is cut short, damaged, of a newer schema, or no shard.
+    """
+
+    path: Path
+    subject_kind: SubjectKind
+    crop_size: int
+    config: dict[str, Any]
+    sources: tuple[Source, ...]
+    subjects: tuple[str, ...]
+    sequences: tuple[str, ...]
+    """Names of the sequences, which `sequence` refers to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mapping: tuple[dict[str, Array], memoryview] | None = None
+        _check_signature(path)
+        try:
+            # Given a Python file, HDF5 takes no lock, and does not mind who else has the shard open and how.
+            with path.open("rb") as raw, h5py.File(raw, "r") as file:
+                self._identity = _identity(os.fstat(raw.fileno()))
+                self._read_header(file)
+            self._check_rows()
+        except ShardError:
+            raise
+        except OSError as error:
+            if "truncated" in str(error):
+                raise self._error("is cut short; copy it again, or make it again with `humanpt mkpairs`") from None
+            raise self._error(f"is damaged; {REMAKE}") from error
+        except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+            raise self._error(f"is damaged; {REMAKE}") from error
+
+    def _error(self, text: str) -> ShardError:
+        return ShardError(f"{self.path}: {text}")
+
+    def _read_header(self, file: Any) -> None:
+        if _text(file.attrs.get("schema")) != SCHEMA:
+            raise self._error("is an HDF5 file but no shard of pairs; give a folder written by `humanpt mkpairs`")
+        version = int(file.attrs["schema_version"])
+        if version > SCHEMA_VERSION:
+            raise self._error(f"has schema {version}, this humanpt reads up to {SCHEMA_VERSION}; update humanpt")
+        self.subject_kind = cast("SubjectKind", _text(file.attrs["subject_kind"]))
+        self.crop_size = int(file.attrs["crop_size"])
+        config = _text(file.attrs["config"])
+        self.config = json.loads(config)
+        self._count = int(file.attrs["pairs"])
+        self._offsets = {c.name: self._offset(file, c.name, c.dtype, (self._count, *c.shape)) for c in COLUMNS}
+        self._jpeg_bytes = len(file["jpeg"]) if "jpeg" in file else 0
+        self._offsets["jpeg"] = self._offset(file, "jpeg", np.dtype("u1"), (self._jpeg_bytes,))
+        self.subjects = tuple(file["subjects"].asstr()[()])
+        ledger = file["sources"]
+        self.sources = tuple(_read_source(ledger[str(index)].attrs) for index in range(len(ledger)))
+        found = ledger_checksum(self.subject_kind, self.crop_size, config, self.sources, self.subjects)
+        if found != int(file.attrs["ledger_checksum"]):
+            raise self._error(f"is damaged (the checksum of its ledger does not match); {REMAKE}")
+        self.sequences = tuple(dict.fromkeys(source.sequence for source in self.sources))
+
+    def _offset(self, file: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+        if name not in file:
+            raise self._error(f"no dataset {name!r}; {REMAKE}")
+        dataset = file[name]
+        if (
+            dataset.shape != shape
+            or dataset.dtype != dtype
+            or h5py.check_enum_dtype(dataset.dtype) != h5py.check_enum_dtype(dtype)
+        ):
+            raise self._error(f"dataset {name!r} is {dataset.dtype} {dataset.shape}, not {dtype} {shape}; {REMAKE}")
+        offset = dataset.id.get_offset()
+        if offset is None and dataset.size:
+            raise self._error(f"dataset {name!r} was rewritten in pieces; undo it with `h5repack -l CONTI -f NONE`")
+        return offset or 0
+
+    def _check_rows(self) -> None:
+        columns, _ = self._mapped()
+        ends = columns["jpeg_offset"] + columns["jpeg_size"]
+        sound = (ends <= self._jpeg_bytes).all()
+        for name, count in (("source", len(self.sources)), ("subject", len(self.subjects)), ("kind", len(KINDS))):
+            sound &= ((columns[name] >= 0) & (columns[name] < count)).all()
+        if not sound:
+            raise self._error(f"is damaged (a row points to nothing); {REMAKE}")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def column(self, name: str) -> Array:
+        """A field of all pairs, (N, ...), as a read-only view of the file; the names are those of `COLUMNS`."""
+        return self._mapped()[0][name]
+
+    @property
+    def kind(self) -> NDArray[np.uint8]:
+        """(N,) codes of `Kind`."""
+        return self.column("kind")
+
+    @property
+    def side(self) -> NDArray[np.uint8]:
+        """(N,) indices into `SIDES`."""
+        return self.column("side")
+
+    @property
+    def change(self) -> NDArray[np.float32]:
+        """(N,) change between the two pictures."""
+        return self.column("change")
+
+    @property
+    def tracks(self) -> NDArray[np.int32]:
+        """(N,) track within the source."""
+        return self.column("track")
+
+    @property
+    def frames(self) -> NDArray[np.int64]:
+        """(N, 2) frame numbers."""
+        return self.column("frame")
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """(N, 2) seconds since the first frame of the source."""
+        return self.column("timestamp")
+
+    @property
+    def sequence(self) -> NDArray[np.int64]:
+        """(N,) indices into `sequences`."""
+        number = {name: k for k, name in enumerate(self.sequences)}
+        of_source = np.array([number[source.sequence] for source in self.sources], np.int64)
+        return of_source[self.column("source")[:, 0]]
+
+    def jpegs(self, row: int) -> tuple[memoryview, memoryview]:
+        """The two JPEG files of a pair, as views of the mapped file; their checksum is not looked at."""
+        columns, blob = self._mapped()
+        if not 0 <= row < self._count:
+            raise IndexError(f"{self.path}: pair {row} of {self._count}")
+        start1, start2 = columns["jpeg_offset"][row].tolist()
+        size1, size2 = columns["jpeg_size"][row].tolist()
+        return blob[start1 : start1 + size1], blob[start2 : start2 + size2]
+
+    def images(self, row: int) -> tuple[Rgb, Rgb]:
+        """The two pictures of a pair, each (crop_size, crop_size, 3) RGB uint8.
+
+        Raises:
+            ShardError: if one cannot be decoded or has another size.
+        """
+        first, second = self.jpegs(row)
+        return self._decode(row, first), self._decode(row, second)
+
+    def _decode(self, row: int, jpeg: memoryview) -> Rgb:
+        try:
+            rgb = decode_jpeg(jpeg)
+        except ValueError:
+            raise self._error(f"pair {row} is damaged (no picture); {REMAKE}") from None
+        if rgb.shape != (self.crop_size, self.crop_size, 3):
+            raise self._error(f"pair {row} has a picture of {rgb.shape[1]} x {rgb.shape[0]} px, not {self.crop_size}")
+        return rgb
+
+    def masks(self, row: int) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """The two masks of a pair, each (64, 64), True on the subject, or None where there is none."""
+        columns, _ = self._mapped()
+        first, second = (
+            _unpack(bits) if kind else None
+            for bits, kind in zip(columns["mask"][row], columns["mask_kind"][row].tolist(), strict=True)
+        )
+        return first, second
+
+    def record(self, row: int) -> PairRecord:
+        """Everything about a pair, its checksum verified.
+
+        Raises:
+            ShardError: if the checksum does not match.
+            IndexError: if there is no such row.
+        """
+        columns, _ = self._mapped()
+        jpegs = self.jpegs(row)
+        values = np.zeros((), ROW)
+        for column in COLUMNS:
+            values[column.name] = columns[column.name][row]
+        if row_checksum(values, jpegs) != values["checksum"]:
+            raise self._error(f"pair {row} is damaged (its checksum does not match); {REMAKE}")
+        image1, image2 = (_picture(values, k, bytes(jpeg)) for k, jpeg in enumerate(jpegs))
+        return PairRecord(
+            image1=image1,
+            image2=image2,
+            kind=Kind(int(values["kind"])),
+            subject=self.subjects[int(values["subject"])],
+            track=int(values["track"]),
+            side=cast("Side", SIDES[int(values["side"])]),
+            change=float(values["change"]),
+            pair_score=float(values["pair_score"]),
+        )
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the file is mapped in this process now."""
+        return self._mapping is not None
+
+    def release(self) -> None:
+        """Let go of the mapping; the next look at a row makes it again. Views handed out stay good."""
+        self._mapping = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mapping": None}
+
+    def _mapped(self) -> tuple[dict[str, Array], memoryview]:
+        mapping = self._mapping  # once, as another thread may release it
+        if mapping is None:
+            try:
+                with self.path.open("rb") as file:
+                    if _identity(os.fstat(file.fileno())) != self._identity:
+                        raise self._error("was changed while in use; start again")
+                    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except OSError as error:
+                raise self._error(f"cannot be read any more ({error.strerror}); start again") from None
+            columns: dict[str, Array] = {}
+            for column in COLUMNS:
+                shape = (self._count, *column.shape)
+                values = np.frombuffer(data, column.dtype, int(np.prod(shape)), self._offsets[column.name])
+                columns[column.name] = values.reshape(shape)
+            start = self._offsets["jpeg"]
+            mapping = columns, memoryview(data)[start : start + self._jpeg_bytes]
+            self._mapping = mapping
+        return mapping
+
+
+def _check_signature(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if not head:
+        raise ShardError(f"{path}: is empty; {REMAKE}")
+    if head != b"\x89HDF\r\n\x1a\n":
+        raise ShardError(f"{path}: is not an HDF5 file; give a folder written by `humanpt mkpairs`")
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _read_source(attributes: Any) -> Source:
+    kinds: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": _text}
+    return Source(**{field.name: kinds[str(field.type)](attributes[field.name]) for field in fields(Source)})
+
+
+def _unpack(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.unpackbits(bits).reshape(MASK_SIZE, MASK_SIZE).astype(np.bool_)
+
+
+def _picture(row: NDArray[np.void], k: int, jpeg: bytes) -> Picture:
+    width, height = row["image_size"][k].tolist()
+    cameras = {name: row[name][k].copy() for name in ("intrinsics", "cam_from_world")}
+    return Picture(
+        jpeg=jpeg,
+        mask=_unpack(row["mask"][k]),
+        mask_kind=cast("MaskKind", MASK_KINDS[int(row["mask_kind"][k])]),
+        source=int(row["source"][k]),
+        frame=int(row["frame"][k]),
+        timestamp=float(row["timestamp"][k]),
+        box=row["box"][k].copy(),
+        square=row["square"][k].copy(),
+        image_size=(width, height),
+        score=float(row["score"][k]),
+        **{name: None if np.isnan(values).all() else values for name, values in cameras.items()},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardCheck:
+    """What `verify` found in one shard."""
+
+    path: Path
+    pairs: int
+    """Pairs in the shard; 0 if it cannot be opened."""
+    subject_kind: str
+    """body or hand; empty if it cannot be opened."""
+    kinds: Mapping[str, int]
+    """Pairs of each kind."""
+    size: int
+    """Bytes of the file."""
+    problems: tuple[str, ...]
+    """One line for each thing wrong; empty if all is well."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify(path: Path) -> ShardCheck:
+    """Read every record of a shard, check its sums, and decode its pictures; faults are in the result, never raised."""
+    problems = []
+    try:
+        reader = ShardReader(path)
+    except (ShardError, InputError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        return ShardCheck(path=path, pairs=0, subject_kind="", kinds={}, size=size, problems=(str(error),))
+    for row in range(len(reader)):
+        try:
+            reader.record(row)
+            reader.images(row)
+        except ShardError as error:
+            problems.append(str(error))
+    if not len(reader):
+        problems.append(no_pairs(path))
+    return ShardCheck(
+        path=path,
+        pairs=len(reader),
+        subject_kind=reader.subject_kind,
+        kinds=dict(Counter(KINDS[code] for code in reader.kind.tolist())),
+        size=path.stat().st_size,
+        problems=tuple(problems),
+    )
+
+
+def no_pairs(path: Path) -> str:
+    """The line about a shard without pairs."""
+    return f"{path}: no pairs in it; delete it, or run `humanpt mkpairs` again with looser limits"

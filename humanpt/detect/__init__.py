@@ -1,0 +1,1 @@
+"""Where the people and hands are."""

@@ -1,0 +1,1 @@
+"""Loops that know torch and nothing of pictures."""

@@ -1,0 +1,476 @@
+"""The training loop: accumulate, clip, step, report, evaluate, save.
+
+Where the loop stands is one number, the step: batches and rates follow from it, and a checkpoint holds the rest. So a
+run that was killed goes on from its last checkpoint as if nothing had happened, on a CPU to the last bit.
+
+Figures stay on the device until they are logged, so that an accelerator is waited for only then, and at a save.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, NoReturn, TypeAlias
+
+import torch
+from torch import Tensor
+
+from humanpt.engine.checkpoint import Provenance, first_not_finite, resume_checkpoint, save_checkpoint
+from humanpt.engine.journal import Clock, Log, Means
+from humanpt.engine.optim import OptimConfig, make_optimizer, set_rate
+from humanpt.engine.report import Report, Silent
+from humanpt.engine.runtime import (
+    Precision,
+    autocast,
+    deterministic_on_cpu,
+    interruptible,
+    peak_memory,
+    random_states_kept,
+)
+from humanpt.engine.task import Batches, BatchT, Task
+from humanpt.errors import ConfigError, HumanptError, OutputError, TrainingError
+
+LAST = "last.safetensors"
+BEST = "best.safetensors"
+LOG = "log.jsonl"
+
+BestBy: TypeAlias = Literal["held-out loss", "training loss"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How long to train, on how much at once, and how often to log, measure and save."""
+
+    epochs: float = 400
+    """Length of the run in epochs, each as many samples as there are to train on."""
+
+    steps: int | None = None
+    """Length of the run in steps; when given, epochs is not used."""
+
+    batch_size: int = 256
+    """Samples per step, over all accumulated batches."""
+
+    accumulate: int = 1
+    """Batches per step; more of them need less memory, for the same step."""
+
+    clip_norm: float | None = None
+    """Longest gradient allowed, as the norm over all parameters; None leaves gradients alone."""
+
+    log_every: int = 20
+    """Steps between two lines of the log; each holds means over the steps between."""
+
+    eval_every: int | None = None
+    """Steps between two measurements on held-out data; None measures at the end only."""
+
+    save_every: int | None = 1000
+    """Steps between two saves of last.safetensors; None leaves it to save_seconds and the end."""
+
+    save_seconds: float | None = 600
+    """Longest time without a save, in seconds; None leaves it to save_every and the end."""
+
+    tensorboard: bool = True
+    """Write the figures for TensorBoard too, into the folder `tensorboard` of the run."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "epochs",
+            "steps",
+            "batch_size",
+            "accumulate",
+            "clip_norm",
+            "log_every",
+            "eval_every",
+            "save_every",
+        ):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value}; it must be positive")
+        if self.save_seconds is not None and self.save_seconds < 0:
+            raise ConfigError(f"save_seconds is {self.save_seconds}; it is a time in seconds and must not be negative")
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"batch_size {self.batch_size} does not split into {self.accumulate} equal batches; "
+                "choose an accumulate that divides it"
+            )
+
+    @property
+    def micro_batch(self) -> int:
+        """Samples per batch, of which `accumulate` make a step."""
+        return self.batch_size // self.accumulate
+
+    def total_steps(self, epoch_size: int) -> int:
+        """Steps of the whole run.
+
+        Args:
+            epoch_size: samples in an epoch.
+        """
+        return self.steps or max(1, round(self.epochs * epoch_size / self.batch_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a run came to."""
+
+    steps: int
+    """Steps made since the very start, those before a resume included."""
+
+    new_steps: int
+    """Steps made by this call."""
+
+    seconds: float
+    """Time of this call, in seconds, evaluation and saving included."""
+
+    samples_per_second: float
+    """Samples trained on per second of training alone; 0 when no step was made."""
+
+    figures: Mapping[str, float]
+    """The last line of the log; empty when this call wrote none."""
+
+    best_loss: float | None
+    """The lowest loss of an evaluation; None before the first."""
+
+    best_step: int | None
+    """The step at which it was measured."""
+
+    best_by: BestBy | None
+    """What chose the best checkpoint. Training loss, the mean since the evaluation before, when nothing is held out."""
+
+    last: Path
+    """The newest checkpoint."""
+
+    best: Path | None
+    """The best checkpoint; None before the first evaluation."""
+
+    interrupted: bool
+    """Whether the user stopped it before its last step; `last` then resumes it."""
+
+
+def train(
+    task: Task[BatchT],
+    batches: Batches[BatchT],
+    *,
+    loop: LoopConfig,
+    optim: OptimConfig,
+    epoch_size: int,
+    out: Path,
+    provenance: Provenance,
+    device: torch.device,
+    precision: Precision = "fp32",
+    report: Report | None = None,
+    resume: Path | None = None,
+    unit: str = "pairs",
+) -> TrainResult:
+    """Train a task's model, from its present weights or from where a checkpoint stands.
+
+    Writes into `out`: `last.safetensors` and `best.safetensors` (module checkpoint); `log.jsonl`, one JSON object per
+    logged step with `step`, `loss`, the task's figures, `grad_norm` (before clipping), `lr`, `<unit>_per_second`,
+    `waiting` (share of the time spent without data), `peak_memory_gib`, and after an evaluation `heldout_<figure>`; and
+    `tensorboard/`. Every evaluation writes a line, and so does the last step.
+
+    Ctrl-C finishes the step, saves and returns; a second one raises KeyboardInterrupt at once.
+
+    Args:
+        batches: see `engine.task.Batches`; a batch of `loop.micro_batch` samples is wanted.
+        epoch_size: samples in an epoch.
+        provenance: saved with the weights; its recipe must be that of `resume`.
+        resume: a checkpoint to go on from, usually `out / "last.safetensors"`.
+        unit: what a sample is, in the plural, for log and report.
+
+    Raises:
+        ConfigError: if the cosine ends before the warm-up.
+        CheckpointError: if `resume` cannot be gone on from.
+        OutputError: if `out` already holds a run and `resume` is None, or a file cannot be written.
+        TrainingError: if a loss, a gradient or a weight stops being a finite number. What was saved before is intact.
+    """
+    if resume is None and (out / LAST).exists():
+        raise OutputError(f"{out}: it already holds a run; resume that one with --resume, or choose another folder")
+    report = report or Silent()
+    with deterministic_on_cpu(device):
+        run = _Run(task, loop, optim, epoch_size, out, provenance, device, precision, report, unit)
+        if resume is not None:
+            run.resume(resume)
+        with Log(out / LOG, run.step, out / "tensorboard" if loop.tensorboard else None) as log:
+            return run.go(batches, log)
+
+
+class _Run(Generic[BatchT]):
+    """One run: what changes from step to step, and the parts of a step."""
+
+    def __init__(
+        self,
+        task: Task[BatchT],
+        loop: LoopConfig,
+        optim: OptimConfig,
+        epoch_size: int,
+        out: Path,
+        provenance: Provenance,
+        device: torch.device,
+        precision: Precision,
+        report: Report,
+        unit: str,
+    ) -> None:
+        self.task, self.loop, self.out, self.provenance = task, loop, out, provenance
+        self.device, self.precision, self.report, self.unit = device, precision, report, unit
+        self.model = task.model.to(device)
+        self.optimizer = make_optimizer(self.model, optim)
+        self.schedule = optim.schedule(loop.batch_size, epoch_size / loop.batch_size)
+        self.end = loop.total_steps(epoch_size)
+        self.step = self.first_step = self.samples = 0
+        self.since_log, self.since_eval = Means(device), Means(device)
+        self.clock = Clock(device)
+        # The first step whose loss or gradient was no finite number, with both, kept on the device; step -1: none yet.
+        self.bad = torch.tensor([-1.0, 0.0, 0.0], device=device)
+        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
+        self.best_loss: float | None = None
+        self.best_step: int | None = None
+        self.best_by: BestBy | None = None
+        self.saved: Path | None = None
+        self.saved_step = -1
+        self.saved_at = time.perf_counter()
+
+    def resume(self, path: Path) -> None:
+        """Take over the state that a checkpoint holds."""
+        header = resume_checkpoint(path, self.model, self.optimizer, device=self.device, recipe=self.provenance.recipe)
+        self.step = self.first_step = self.saved_step = header.step
+        self.saved = path
+        self.samples = header.counters["samples"]
+        self.since_log.restore(header.counters["since_log"])
+        self.since_eval.restore(header.counters["since_eval"])
+        self.metrics = {name: value for name, value in header.metrics.items() if value is not None}
+        if (self.out / BEST).exists():  # else the next evaluation makes one, however the old one did
+            self.best_loss, self.best_step, self.best_by = header.counters["best"]
+
+    def go(self, batches: Batches[BatchT], log: Log) -> TrainResult:
+        """Train to the end, or until the user asks to stop."""
+        self.report.stage("training", self.end, "step")
+        self.report.advance(self.step)
+        if self.schedule.cosine < self.end:
+            self.report.note(
+                f"the learning rate reaches 0 at step {math.ceil(self.schedule.cosine)} of {self.end}; "
+                "a longer optim.cosine_epochs or optim.cosine_steps uses the steps after it"
+            )
+        if self.step >= self.end:
+            self.report.note(f"{self.saved}: it has made {self.step} of {self.end} steps already; nothing was trained")
+        self.model.train()
+        began = time.perf_counter()
+        self.clock.start(self.samples)
+        with interruptible() as interrupt, _opened(batches, self.step, self.end) as stream:
+            while self.step < self.end and not interrupt.asked:
+                try:
+                    step_batches = self.fetch(stream)
+                except Exception:
+                    if interrupt.asked:  # Ctrl-C reached the workers as well and ended them
+                        break
+                    raise
+                self.update(step_batches)
+                self.report.advance(1)
+                self.look_after(log)
+            if self.saved_step != self.step:
+                self.save(LAST)
+        seconds = time.perf_counter() - began
+        return self.result(seconds)
+
+    def fetch(self, stream: Iterator[BatchT]) -> list[BatchT]:
+        """Wait for all batches of a step, so that being interrupted meanwhile leaves no step half made."""
+        with self.clock.waiting(), _draws_not_counted():
+            try:
+                return [next(stream) for _ in range(self.loop.accumulate)]
+            except StopIteration:
+                raise ValueError(
+                    f"the batches end before step {self.step + 1} of {self.end}; they must not end"
+                ) from None
+            except HumanptError as error:  # a worker's comes wrapped in its traceback, of which the last line counts
+                line = str(error).strip().rpartition("\n")[2]
+                raise type(error)(line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader worker"):
+                    raise
+                died = str(error).splitlines()[0].rstrip(". ")
+                raise TrainingError(f"step {self.step + 1}: {died}; try fewer workers; {self.left()}") from error
+
+    def update(self, step_batches: list[BatchT]) -> None:
+        """Make one step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        share = 1 / len(step_batches)
+        total = torch.zeros((), device=self.device)
+        for waiting in step_batches:
+            batch = waiting.to(self.device)
+            with autocast(self.device, self.precision):
+                loss, figures = self.task.loss(batch)
+            if loss.ndim or "loss" in figures:
+                raise ValueError(
+                    f"the task's loss has shape {tuple(loss.shape)} and the figures {sorted(figures)}; "
+                    "it must be a scalar, and the loop alone logs it as 'loss'"
+                )
+            (loss * share).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach().float() * share
+            for name, value in figures.items():
+                self.since_log.add(name, value)
+            self.samples += len(batch)
+        trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        if self.loop.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(trained, self.loop.clip_norm, norm)
+        self.watch(total, norm)
+        if self.device.type == "cpu":  # here looking costs nothing, and stops before the weights are spoilt
+            self.refuse_not_finite()
+        set_rate(self.optimizer, self.schedule.rate(self.step))
+        self.optimizer.step()
+        self.step += 1
+        self.since_log.add("grad_norm", norm)
+        for means in (self.since_log, self.since_eval):
+            means.add("loss", total)
+
+    def watch(self, loss: Tensor, norm: Tensor) -> None:
+        """Remember, without waiting for the device, the first step that went wrong."""
+        now = torch.stack([torch.full_like(loss, self.step + 1), loss, norm])
+        self.bad = torch.where((self.bad[0] >= 0) | now.isfinite().all(), self.bad, now)
+
+    def refuse_not_finite(self) -> None:
+        """Raise if a step went wrong; waits for the device."""
+        step, loss, norm = self.bad.tolist()
+        if step >= 0:
+            what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
+            self.refuse(int(step), what)
+
+    def refuse(self, step: int, what: str) -> NoReturn:
+        """Raise because a figure or weight is no finite number."""
+        raise TrainingError(f"step {step}: {what}; {self.left()}; a lower optim.base_lr or a loop.clip_norm may help")
+
+    def left(self) -> str:
+        """What is left after a failure."""
+        if self.saved is None:
+            return "nothing had been saved yet"
+        return f"the last good checkpoint is {self.saved} (step {self.saved_step})"
+
+    def look_after(self, log: Log) -> None:
+        """Evaluate, log and save, each when its time has come."""
+        log_due = self.due(self.loop.log_every)
+        eval_due = self.due(self.loop.eval_every)
+        done = self.step == self.end
+        better = False
+        if eval_due or done:
+            self.refuse_not_finite()
+            with self.clock.pause():
+                better = self.evaluate()
+        if log_due or eval_due or done:
+            self.refuse_not_finite()
+            self.write_log(log, heldout=eval_due or done)
+        # Means begin anew only where every run of this config does, also one that ended elsewhere and was prolonged.
+        if log_due:
+            self.since_log.clear()
+            self.clock.mark(self.samples)
+        if eval_due:
+            self.since_eval.clear()
+        if better:
+            self.save(BEST)
+        late = self.loop.save_seconds is not None and time.perf_counter() - self.saved_at >= self.loop.save_seconds
+        if done or late or self.due(self.loop.save_every):
+            self.save(LAST)
+
+    def due(self, every: int | None) -> bool:
+        """Whether something done every so many steps is to be done now."""
+        return every is not None and self.step % every == 0
+
+    def evaluate(self) -> bool:
+        """Measure on held-out data; True when this is the best so far."""
+        self.model.eval()
+        with random_states_kept(self.device), torch.no_grad(), autocast(self.device, self.precision):
+            heldout = self.task.evaluate()
+        self.model.train()
+        if heldout and "loss" not in heldout:
+            raise ValueError(f"the task's evaluation gives {sorted(heldout)}; it must give a loss, or nothing at all")
+        self.metrics = {f"heldout_{name}": value for name, value in heldout.items()}
+        loss = heldout["loss"] if heldout else self.since_eval.read()["loss"]
+        by: BestBy = "held-out loss" if heldout else "training loss"
+        if not math.isfinite(loss):
+            self.refuse(self.step, f"the {by} is {loss}")
+        # A loss of the other kind, from before data was held out or no longer was, is no measure for this one.
+        if self.best_loss is not None and self.best_by == by and loss >= self.best_loss:
+            return False
+        self.best_loss, self.best_step, self.best_by = loss, self.step, by
+        return True
+
+    def write_log(self, log: Log, *, heldout: bool) -> None:
+        """Write a line of means since the last one, and show it."""
+        speed, waiting = self.clock.speed_and_waiting(self.samples)
+        memory = peak_memory(self.device)
+        evaluation = {name: value for name, value in self.metrics.items() if heldout and name.startswith("heldout_")}
+        means = self.since_log.read()
+        self.figures = {"loss": means.pop("loss"), **means}
+        self.figures |= {"lr": self.schedule.rate(self.step - 1), f"{self.unit}_per_second": speed, "waiting": waiting}
+        self.figures |= {} if memory is None else {"peak_memory_gib": memory / 2**30}
+        self.figures |= evaluation
+        self.metrics |= self.figures
+        log.write(self.step, self.figures)
+        self.report.advance(0, loss=self.figures["loss"], **{f"{self.unit}/s": speed})
+
+    def save(self, name: str) -> None:
+        """Save a checkpoint, provided that every weight is a finite number."""
+        self.refuse_not_finite()
+        with self.clock.pause():
+            spoilt = first_not_finite(self.model.state_dict().items())
+            if spoilt is not None:
+                self.refuse(self.step, f"{spoilt} holds NaN or infinity")
+            path = self.out / name
+            save_checkpoint(
+                path,
+                self.model,
+                self.optimizer,
+                device=self.device,
+                step=self.step,
+                provenance=self.provenance,
+                metrics=self.metrics,
+                counters={
+                    "samples": self.samples,
+                    "best": [self.best_loss, self.best_step, self.best_by],
+                    "since_log": self.since_log.state(),
+                    "since_eval": self.since_eval.state(),
+                },
+            )
+        if name == LAST:
+            self.saved, self.saved_step, self.saved_at = path, self.step, time.perf_counter()
+
+    def result(self, seconds: float) -> TrainResult:
+        """Sum up, after so many seconds."""
+        assert self.saved is not None  # a run saves where it stops, and one with nothing to do was resumed from a file
+        new_steps = self.step - self.first_step
+        return TrainResult(
+            steps=self.step,
+            new_steps=new_steps,
+            seconds=seconds,
+            samples_per_second=self.clock.overall_speed(self.samples) if new_steps else 0.0,
+            figures=self.figures,
+            best_loss=self.best_loss,
+            best_step=self.best_step,
+            best_by=self.best_by,
+            last=self.saved,
+            best=self.out / BEST if self.best_loss is not None else None,
+            interrupted=self.step < self.end,
+        )
+
+
+def _draws_not_counted() -> AbstractContextManager[None]:
+    """Around the making of batches, to leave torch's generator as it was.
+
+    A DataLoader draws its workers' seeds from it when it starts, and a resumed run starts one at another step.
+    """
+    return torch.random.fork_rng(devices=[])
+
+
+@contextmanager
+def _opened(batches: Batches[BatchT], step: int, end: int) -> Iterator[Iterator[BatchT]]:
+    """The batches from a step on, their workers dismissed afterwards; none are made when the run is at its end."""
+    with _draws_not_counted():
+        stream = batches(step) if step < end else iter(())
+    try:
+        yield stream
+    finally:
+        close = getattr(stream, "close", None)  # generators have it, other iterators end with their last name
+        if close is not None:
+            close()

@@ -1,0 +1,72 @@
+"""What a problem must offer so that the loop can train on it.
+
+The loop knows steps, devices and files; a task knows its model, its loss and its held-out data. They meet here and
+nowhere else. A step is one update of the weights; it takes `accumulate` batches of `batch_size / accumulate` samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Batch(Protocol):
+    """Several samples that travel together."""
+
+    def to(self, device: torch.device, /) -> Self:
+        """Return the batch on the device; from pinned memory the copy may run beside other work."""
+        ...
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        ...
+
+
+BatchT = TypeVar("BatchT", bound=Batch)
+AnyBatch = TypeVar("AnyBatch", bound=Batch, contravariant=True)
+
+Batches: TypeAlias = Callable[[int], Iterator[BatchT]]
+"""Called with the number of the first step wanted, counted from 0; yields the batches of that step and of all later
+ones without end, on the CPU, `accumulate` of them to a step. It must be a pure function of that number: the batches
+from step s on are the same whether a run began there or came by it, whatever the global random generators hold. Where
+workers make the batches, let them ignore SIGINT, so that Ctrl-C reaches the loop alone."""
+
+
+class Task(Protocol[AnyBatch]):
+    """A problem to train on: a model, a loss to lower, and a measure on data held out of training."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The module whose parameters are trained and whose state is saved; the loop moves it to the device."""
+        ...
+
+    def loss(self, batch: AnyBatch, /) -> tuple[Tensor, dict[str, Tensor]]:
+        """Measure the model on one batch that is already on the device, in training mode and under autocast.
+
+        A loop that waits for no figure keeps an accelerator busy, so nothing here should call `.item()` or the like.
+
+        Returns:
+            The loss to lower, a scalar; and figures to log, detached scalars averaged over batches. A figure may be
+            absent or NaN in a batch that has nothing to say about it; it is then averaged over the others. The loop
+            logs the loss itself as `loss`, so no figure may have that name.
+        """
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Measure the model on the held-out data, without gradients, in evaluation mode and under autocast.
+
+        The batches come from the task itself, which brings them to where the model's parameters are. Random draws here
+        do not disturb those of training; a measure that draws must seed a generator of its own to be comparable between
+        calls.
+
+        Returns:
+            Figures by name. `loss`, lower is better, chooses the best checkpoint. Empty when nothing is held out.
+        """
+        ...
+
+
+AnyTask: TypeAlias = Task[Any]
+"""A task whose batches are of no concern."""

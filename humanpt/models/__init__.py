@@ -1,0 +1,1 @@
+"""Modules alone: tensors in, tensors out."""

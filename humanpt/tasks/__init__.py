@@ -1,0 +1,1 @@
+"""One problem each: from a batch to model, loss and metrics."""

@@ -1,0 +1,91 @@
+import pytest
+import torch
+from torch import nn
+
+from humanpt.engine.optim import OptimConfig, make_optimizer, parameter_groups
+from humanpt.errors import ConfigError
+
+
+@pytest.mark.parametrize(("epoch", "rate"), [(0, 0.0), (20, 7.5e-5), (40, 1.5e-4), (800, 0.0), (900, 0.0)])
+def test_the_rate_at_an_epoch_is_the_known_answer(epoch, rate):
+    schedule = OptimConfig().schedule(batch_size=256, steps_per_epoch=10)
+    assert schedule.rate(epoch * 10) == pytest.approx(rate, rel=1e-12, abs=1e-18)
+
+
+def test_the_rate_where_the_run_stops_is_the_known_answer():
+    schedule = OptimConfig().schedule(batch_size=256, steps_per_epoch=7.25)  # epochs need not be whole steps
+    assert schedule.rate(400 * 7.25) == pytest.approx(8.119e-5, abs=5e-9)
+
+
+def test_twice_the_batch_doubles_the_rate():
+    one, two = (OptimConfig().schedule(batch_size=size, steps_per_epoch=10) for size in (256, 512))
+    assert [two.rate(step) for step in (200, 400, 4000)] == [2 * one.rate(step) for step in (200, 400, 4000)]
+
+
+def test_lengths_in_steps_give_the_same_rates_as_the_same_lengths_in_epochs():
+    epochs = OptimConfig(warmup_epochs=4, cosine_epochs=80).schedule(batch_size=64, steps_per_epoch=5)
+    steps = OptimConfig(warmup_steps=20, cosine_steps=400).schedule(batch_size=64, steps_per_epoch=12345)
+    assert [epochs.rate(step) for step in range(450)] == [steps.rate(step) for step in range(450)]
+
+
+def test_without_warm_up_the_first_step_has_the_peak_rate():
+    schedule = OptimConfig(base_lr=1e-3, warmup_epochs=0).schedule(batch_size=256, steps_per_epoch=10)
+    assert schedule.rate(0) == 1e-3
+
+
+def test_a_cosine_within_the_warm_up_is_refused():
+    with pytest.raises(ConfigError, match="lengthen cosine_epochs"):
+        OptimConfig(warmup_steps=20, cosine_steps=20).schedule(batch_size=8, steps_per_epoch=1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"base_lr": 0}, {"warmup_epochs": -1}, {"cosine_steps": 0}, {"betas": (0.9, 1.0)}, {"weight_decay": -0.1}],
+)
+def test_an_impossible_field_is_refused_by_name(fields):
+    with pytest.raises(ConfigError, match=next(iter(fields))):
+        OptimConfig(**fields)
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.linear = nn.Linear(4, 4)
+        self.norm = nn.LayerNorm(4)
+        self.table = nn.Embedding(2, 4)
+        self.bias = nn.Parameter(torch.zeros(2, 2))  # a bias in two dimensions is a bias
+        self.frozen = nn.Parameter(torch.zeros(4, 4), requires_grad=False)
+
+
+def test_matrices_and_the_mask_token_decay_and_biases_and_norms_do_not():
+    model = Masked()
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    decayed, spared = parameter_groups(model, weight_decay=0.05)
+    assert [names[p] for p in decayed["params"]] == ["mask_token", "linear.weight", "table.weight"]
+    assert [names[p] for p in spared["params"]] == ["bias", "linear.bias", "norm.weight", "norm.bias"]
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
+
+
+def test_the_fused_update_is_used_and_equals_the_plain_one():
+    torch.manual_seed(0)
+    model = nn.Linear(5, 3)
+    twin = nn.Linear(5, 3)
+    twin.load_state_dict(model.state_dict())
+    fused = make_optimizer(model, OptimConfig())
+    assert fused.defaults["fused"]
+    plain = torch.optim.AdamW(parameter_groups(twin, 0.05), betas=(0.9, 0.95), lr=0.1, foreach=False)
+    for group in fused.param_groups:
+        group["lr"] = 0.1
+    for _ in range(3):
+        x = torch.randn(4, 5)
+        for net, optimizer in ((model, fused), (twin, plain)):
+            optimizer.zero_grad()
+            net(x).square().mean().backward()
+            optimizer.step()
+    torch.testing.assert_close(model.state_dict(), twin.state_dict())
+
+
+def test_a_model_with_nothing_to_train_is_refused():
+    with pytest.raises(ValueError, match="no trainable"):
+        make_optimizer(nn.Linear(2, 2).requires_grad_(False), OptimConfig())

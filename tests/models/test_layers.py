@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from humanpt.models.layers import CrossAttention, DecoderBlock, EncoderBlock, SelfAttention, attention
+
+
+def slow_attention(queries, keys, values):
+    out = torch.zeros_like(queries)
+    for place in torch.cartesian_prod(*(torch.arange(size) for size in queries.shape[:3])).tolist():
+        picture, head, token = place
+        scores = torch.stack([queries[picture, head, token] @ key for key in keys[picture, head]])
+        weights = (scores / queries.shape[-1] ** 0.5).exp()
+        out[picture, head, token] = (weights / weights.sum()) @ values[picture, head]
+    return out
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
+def test_attention_is_the_softmax_average_of_the_values(dtype, tolerance):
+    parts = torch.randn(3, 2, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    out = attention(*parts.to(dtype))
+    assert out.dtype == dtype
+    assert_close(out.float(), slow_attention(*parts), atol=tolerance, rtol=0)
+
+
+def test_cross_attention_of_tokens_to_themselves_is_self_attention():
+    torch.manual_seed(0)
+    alone, cross = SelfAttention(16, 2), CrossAttention(16, 2)
+    cross.proj.load_state_dict(alone.proj.state_dict())
+    for part, weight, bias in zip("qkv", alone.qkv.weight.chunk(3), alone.qkv.bias.chunk(3), strict=True):
+        getattr(cross, f"proj{part}").load_state_dict({"weight": weight, "bias": bias})
+    tokens = torch.randn(2, 9, 16)
+    assert_close(cross(tokens, tokens), alone(tokens))
+
+
+def test_a_decoder_block_attends_to_itself_then_to_the_other_picture_then_thinks():
+    torch.manual_seed(0)
+    block = DecoderBlock(16, 2)
+    calls = []
+    for name in ("norm1", "attn", "norm2", "norm_y", "cross_attn", "norm3", "mlp"):
+        getattr(block, name).register_forward_hook(lambda *_, name=name: calls.append(name))
+    block(torch.randn(1, 4, 16), torch.randn(1, 4, 16))
+    assert calls == ["norm1", "attn", "norm2", "norm_y", "cross_attn", "norm3", "mlp"]
+
+
+def test_a_block_whose_last_maps_are_zero_changes_nothing():
+    torch.manual_seed(0)
+    encoder, decoder = EncoderBlock(16, 2), DecoderBlock(16, 2)
+    for last in (encoder.attn.proj, encoder.mlp.fc2, decoder.attn.proj, decoder.cross_attn.proj, decoder.mlp.fc2):
+        torch.nn.init.zeros_(last.weight), torch.nn.init.zeros_(last.bias)
+    tokens = torch.randn(1, 4, 16)
+    assert_close(encoder(tokens), tokens)
+    assert_close(decoder(tokens, torch.randn(1, 4, 16)), tokens)
