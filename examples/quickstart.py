@@ -1,4 +1,4 @@
-"""The main job on the clips that come with the project: pairs of people and of hands, a small network on each, one page.
+"""The main job on the clips that come with the project: pairs of people and hands, a network on each, one page.
 
     python examples/quickstart.py [FOLDER]
 
@@ -18,7 +18,7 @@ from pathlib import Path
 CLIPS = Path(__file__).parent / "clips"
 
 # The clips are short: more pictures per second and more partners for each than on a real collection.
-DENSE = "--set pairs.every=0.06 --set pairs.partners=4 --set pairs.tries=8 --set pairs.max_uses=8 --set pairs.novelty=0.01"
+DENSE = ["every=0.06", "partners=4", "tries=8", "max_uses=8", "novelty=0.01"]
 
 BODY_STEPS, HAND_STEPS = 3000, 2000
 
@@ -35,10 +35,10 @@ def train_on(kind: str, clips: list[Path], folder: Path, steps: int) -> None:
     pairs, run = folder / f"{kind}-pairs", folder / f"{kind}-run"
     for old in (pairs, run):
         shutil.rmtree(old, ignore_errors=True)  # of an earlier quickstart
-    humanpt("mkpairs", *clips, f"--{kind}", "--out", pairs, "--source-licence", "see examples/clips", *DENSE.split())
-    humanpt(
-        "pretrain", f"--{kind}", "--data", pairs, "--out", run, "--recipe", "tiny", "--steps", steps, "--precision", "fp32"
-    )
+    dense = [word for rule in DENSE for word in ("--set", f"pairs.{rule}")]
+    humanpt("mkpairs", *clips, f"--{kind}", "--out", pairs, "--source-licence", "see examples/clips", *dense)
+    small = ["--recipe", "tiny", "--steps", steps, "--precision", "fp32"]  # so small a network gains nothing from bf16
+    humanpt("pretrain", f"--{kind}", "--data", pairs, "--out", run, *small)
 
 
 def write_index(folder: Path) -> Path:
@@ -50,8 +50,9 @@ def write_index(folder: Path) -> Path:
         margin = run["figures"].get("heldout_margin")
         told = f"a wrong reference makes it {margin:+.1%} worse" if margin is not None else "nothing was held out"
         rows.append(
-            f"<h2>{kind}</h2><p><a href='{kind}-pairs/preview.html'>{pairs['pairs']} pairs</a> from {pairs['clips']} clips. "
-            f"<a href='{kind}-run/report.html'>What the network learned</a> in {run['steps']} steps: {escape(told)}.</p>"
+            f"<h2>{kind}</h2><p><a href='{kind}-pairs/preview.html'>{pairs['pairs']} pairs</a> from "
+            f"{pairs['clips']} clips. <a href='{kind}-run/report.html'>What the network learned</a> in "
+            f"{run['steps']} steps: {escape(told)}.</p>"
         )
     page = folder / "index.html"
     page.write_text(

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,28 +16,33 @@ from humanpt.errors import OutputError
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; it takes the final name when the block ends well.
+    """Give a temporary path to write to, an empty file; it takes the final name when the block ends well.
 
-    The data reach the disk before the name does, so that even a power cut leaves either the old file or the new one. An
-    exception removes the temporary file; a killed process leaves it, under a name that starts with a dot.
+    The data reach the disk before the name does, so that even a power cut leaves either the old file or the new one.
+    The temporary file lies in a hidden folder beside `path`, which keeps together whatever a killed writer leaves and
+    is emptied by the next one; an exception removes it at once.
 
     Raises:
         OutputError: if the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f".{path.name}.partial")
+    temporary = partial / path.name
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(path)
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's umask grants; some writers would grant less
+        yield temporary
+        temporary.chmod(mode)
+        _sync(temporary)
+        temporary.replace(path)
+        with contextlib.suppress(OSError):  # not every system lets a folder be opened
+            _sync(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     finally:
-        with contextlib.suppress(OSError):  # there may be no such folder
-            temporary.unlink(missing_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -67,19 +73,19 @@ def finite(document: Any) -> Any:
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """The one line for a failed write."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"{path}: the disk is full; make room and go on with --resume, or choose another --out")
-    if error.errno == errno.EFBIG:
-        return OutputError(f"{path}: the file grew past this system's size limit (ulimit -f); raise it or change --out")
     reason = error.strerror or str(error)
-    return OutputError(f"{path}: cannot be written ({reason}); choose another --out")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutputError(
+            f"{path}: cannot be written ({reason}); what was finished before is intact; "
+            "make room and go on with --resume, or choose another --out"
+        )
+    return OutputError(f"{path}: cannot be written ({reason}); choose another folder with --out")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system lets a folder be opened (Windows does not)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

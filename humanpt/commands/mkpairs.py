@@ -225,7 +225,7 @@ def _prepare(out: Path, work: Path, config: MkpairsConfig, plan: _Plan, *, resum
 
 def _clear(out: Path) -> None:
     """Remove what mkpairs writes, and refuse to touch a folder that holds anything else."""
-    ours = [*out.glob("pairs-*.h5"), *out.glob(".pairs-*.tmp*"), out / SUMMARY, out / PREVIEW, out / WORK]
+    ours = [*out.glob("pairs-*.h5"), *out.glob(".pairs-*.partial"), out / SUMMARY, out / PREVIEW, out / WORK]
     strangers = sorted(set(out.iterdir()) - set(ours))
     if strangers:
         raise OutputError(f"{out}: holds {strangers[0].name}, which mkpairs did not write; choose another --out")

@@ -51,8 +51,8 @@ class PairConfig:
     """Smallest share of the subject's pixels that must be found again in the other picture."""
     min_size: float = 96.0
     """Smallest longer side of both subject boxes, in source pixels."""
-    min_inside: float = 0.6
-    """Smallest share of the crop that must lie inside the picture."""
+    min_inside: float = 0.35
+    """Smallest share of the crop that must lie inside the picture; a whole 16:9 frame fills 0.39 of its square crop."""
     novelty: float = 0.02
     """A picture that changed less than this since the track's last one is a near-duplicate and is dropped."""
     min_track: float = 0.5

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
-import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -36,7 +33,7 @@ from humanpt.data.records import (
     row_checksum,
 )
 from humanpt.data.sparse import SparseFile
-from humanpt.errors import OutputError
+from humanpt.files import cannot_write, whole_file
 
 SLAB = 8 << 20  # bytes copied at a time
 
@@ -83,8 +80,6 @@ class ShardWriter:
         self._spills = contextlib.ExitStack()
         with self._output_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            for leftover in path.parent.glob(f".{_globbable(path.name)}.*.tmp"):
-                leftover.unlink(missing_ok=True)  # of a writer that was killed
             self._rows, self._jpegs = (
                 self._spills.enter_context(tempfile.TemporaryFile(dir=path.parent))  # noqa: SIM115 - closed by `abort`
                 for _ in range(2)
@@ -141,17 +136,11 @@ class ShardWriter:
         """Finish the shard and let it appear. Closing again does nothing."""
         if not self._open:
             return
-        # The process id keeps two writers of one shard apart; the dot and the ending keep readers from taking it.
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
             skeleton, offsets = self._skeleton()
-            with self._output_errors():
+            with whole_file(self.path) as unfinished:
                 self._write(unfinished, skeleton, offsets)
-                unfinished.replace(self.path)
-                _sync_folder(self.path.parent)
         finally:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
             self.abort()
 
     def abort(self) -> None:
@@ -187,7 +176,7 @@ class ShardWriter:
             raise ValueError(f"pair of two sequences, {first!r} and {second!r}: a split could not keep them together")
 
     def _write(self, path: Path, skeleton: SparseFile, offsets: Mapping[str, int]) -> None:
-        with path.open("xb") as file:
+        with path.open("r+b") as file:
             skeleton.copy_to(file)
             self._rows.seek(0)
             slab = max(1, SLAB // ROW.itemsize)
@@ -200,8 +189,6 @@ class ShardWriter:
             file.seek(offsets["jpeg"])
             while chunk := self._jpegs.read(SLAB):
                 file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
 
     def _skeleton(self) -> tuple[SparseFile, dict[str, int]]:
         """The shard without its rows and pictures, and where these belong in it."""
@@ -243,10 +230,7 @@ class ShardWriter:
             yield
         except OSError as error:
             self.abort()
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            advice = "make room there, or choose another folder" if full else "choose a folder that can be written"
-            reason = error.strerror or str(error)
-            raise OutputError(f"{self.path}: cannot be written ({reason}); {advice} with --out") from error
+            raise cannot_write(self.path, error) from error
 
 
 def _reserve(file: Any, column: Column, length: int) -> int:
@@ -284,15 +268,3 @@ def _utf8(text: str) -> str:
 def _storable(source: Source) -> Source:
     texts: dict[str, Any] = {name: _utf8(value) for name, value in vars(source).items() if isinstance(value, str)}
     return dataclasses.replace(source, **texts)
-
-
-def _globbable(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

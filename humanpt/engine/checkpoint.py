@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from humanpt import __version__
 from humanpt.engine.runtime import random_states, restore_random_states
-from humanpt.errors import CheckpointError, OutputError
+from humanpt.errors import CheckpointError
+from humanpt.files import whole_file
 
 SCHEMA = "humanpt.checkpoint"
 SCHEMA_VERSION = 1
@@ -103,39 +104,6 @@ class WeightsReport:
         return ", ".join(parts)
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write under; on leaving, flush the file to the disk and move it to `path`.
-
-    Whatever happens, `path` holds what it held before or all of the new file. The temporary name lies in a hidden
-    folder beside `path`, which keeps together what a killed writer leaves and is emptied by the next one.
-
-    Raises:
-        OutputError: if the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        temporary = partial / path.name
-        temporary.touch()
-        mode = temporary.stat().st_mode  # what the user's umask grants; some writers would grant less
-        yield temporary
-        temporary.chmod(mode)
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
-    except (OSError, SafetensorError) as error:
-        reason = str(error).rpartition("I/O error: ")[2] if isinstance(error, SafetensorError) else error.strerror
-        kept = "the one before it is intact" if path.exists() else "nothing was left behind"
-        raise OutputError(
-            f"{path}: cannot be written ({reason or error}); {kept}; make room or choose another folder"
-        ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def save_checkpoint(
     path: Path,
     model: nn.Module,
@@ -179,8 +147,12 @@ def save_checkpoint(
     }
     metadata = {"schema": SCHEMA, "schema_version": str(SCHEMA_VERSION), "humanpt_version": __version__}
     metadata |= {name: json.dumps(value) for name, value in contents.items()}
-    with written_whole(path) as temporary:
-        save_file(_owning_their_memory(tensors), temporary, metadata)
+    with whole_file(path) as temporary:
+        try:
+            save_file(_owning_their_memory(tensors), temporary, metadata)
+        except SafetensorError as error:  # it reports the system's errors as its own, their number at the end
+            number = re.search(r"os error (\d+)", str(error))
+            raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from error
 
 
 def read_header(path: Path) -> Header:
@@ -380,14 +352,3 @@ def _owning_their_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _few(names: tuple[str, ...], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or the names in a folder, reach the disk."""
-    if path.is_dir() and os.name != "posix":  # only there can a folder be opened
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from humanpt.engine.checkpoint import written_whole
-from humanpt.errors import OutputError
+from humanpt.files import cannot_write, whole_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -145,7 +144,7 @@ class Log:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
-            raise self._refusal(error) from None
+            raise cannot_write(self._path, error) from None
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Write one line; a figure that is no finite number is null in it."""
@@ -156,7 +155,7 @@ class Log:
             if self._tensorboard is not None:
                 self._write_tensorboard(self._tensorboard, step, figures)
         except OSError as error:
-            raise self._refusal(error) from None
+            raise cannot_write(self._path, error) from None
 
     def _write_tensorboard(self, folder: Path, step: int, figures: Mapping[str, float]) -> None:
         if self._writer is None:  # opened late: it takes seconds to load, and its threads should not precede forks
@@ -175,13 +174,7 @@ class Log:
                 if self._writer is not None:
                     self._writer.close()
         except OSError as error:
-            raise self._refusal(error) from None
-
-    def _refusal(self, error: OSError) -> OutputError:
-        reason = error.strerror or error
-        return OutputError(
-            f"{self._path}: cannot be written ({reason}); make room and resume, or choose another folder"
-        )
+            raise cannot_write(self._path, error) from None
 
 
 def _drop_lines_beyond(path: Path, step: int) -> None:
@@ -189,7 +182,7 @@ def _drop_lines_beyond(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     kept = [line for line in lines if _step_of(line) <= step]
     if kept != lines:
-        with written_whole(path) as temporary:
+        with whole_file(path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
 
 

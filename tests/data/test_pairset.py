@@ -39,7 +39,8 @@ def test_a_shard_found_twice_counts_once(tmp_path):
 def test_unfinished_files_and_hidden_folders_are_passed_over(tmp_path):
     write_shard(tmp_path / "a.h5", [pair(0)])
     write_shard(tmp_path / ".mkpairs" / "000001.h5", [pair(1)])
-    (tmp_path / ".a.h5.1234.tmp").write_bytes(b"\x89HDF\r\n\x1a\nand no more")
+    (tmp_path / ".a.h5.partial").mkdir()
+    (tmp_path / ".a.h5.partial" / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\nand no more")
     (tmp_path / ".b.h5").write_bytes(b"")
     (tmp_path / "summary.json").write_text("{}")
     assert len(PairSet.open([tmp_path])) == 1

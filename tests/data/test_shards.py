@@ -224,7 +224,8 @@ def test_a_file_that_cannot_grow_is_one_clear_error(tmp_path, share):
     assert done.returncode == 1  # a crash inside HDF5 would be a signal
     last = done.stderr.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"humanpt.errors.OutputError: \S+a.h5: cannot be written \(File too large\); make room .*", last
+        r"humanpt.errors.OutputError: \S+a.h5: cannot be written \(File too large\); what was finished before is intact; make room .*",
+        last,
     )
     assert list((tmp_path / "part").iterdir()) == []
 
@@ -240,14 +241,17 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch, moment):
         monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(shard, "_rows", type("FullFile", (), {"write": full}))
-    with pytest.raises(OutputError, match=r"a\.h5: cannot be written \(No space left on device\); make room there"):
+    with pytest.raises(
+        OutputError,
+        match=r"a\.h5: cannot be written \(No space left on device\); what was finished before is intact; make room",
+    ):
         shard.close() if moment == "close" else shard.append(pair(1))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"a\.h5: cannot be written .* choose a folder"):
+    with pytest.raises(OutputError, match=r"a\.h5: cannot be written .* choose another folder"):
         write_shard(tmp_path / "file" / "a.h5", [])
 
 
