@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -64,6 +65,8 @@ class PretrainConfig:
     """Share of the pairs that is held out, by whole clips; with a single clip nothing is."""
     workers: int = 2
     """Processes that read and augment pairs."""
+    threads: int | None = None
+    """CPU threads of the network; None leaves it to torch. Part of what makes two runs on a CPU equal to the bit."""
     seed: int = 0
     """Seed of the first weights, the split, the order and every draw."""
 
@@ -72,6 +75,8 @@ class PretrainConfig:
             raise ConfigError(f"heldout is {self.heldout}; it is a share of the pairs, from 0 to below 1")
         if self.workers < 0:
             raise ConfigError(f"workers is {self.workers}; it must not be negative")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads is {self.threads}; it must be at least 1")
 
 
 def run(
@@ -112,6 +117,8 @@ def run(
     config = override(config, changes)
     pairs = PairSet.open(data, subject_kind=config.subject)
     training, heldout = pairs.split(config.heldout, config.seed)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     task = CompletionTask(config.task, HeldOutPairs(pairs, heldout, config.task))
     samples = CompletionSamples(pairs, training, config.task, config.seed)
@@ -198,8 +205,9 @@ def _batches(samples: CompletionSamples, config: PretrainConfig, first_step: int
 
 
 def _start_worker(worker: int) -> None:
-    """Ctrl-C is for the training process; its loaders end with it."""
+    """Ctrl-C is for the training process; its loaders end with it. A process per core is the parallelism."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 def _initialise(task: CompletionTask, init: Path) -> WeightsReport:

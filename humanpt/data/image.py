@@ -40,16 +40,34 @@ def encode_jpeg(rgb: Rgb, quality: int = 90) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
-def decode_jpeg(data: bytes | memoryview) -> Rgb:
+REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def decode_jpeg(data: bytes | memoryview, shrink: int = 1) -> Rgb:
     """Decode a JPEG file to (H, W, 3) uint8, without turning it by its EXIF note.
+
+    Args:
+        data: the file.
+        shrink: 1, 2, 4 or 8: the picture comes at that part of its size, decoded from fewer coefficients.
 
     Raises:
         ValueError: if the bytes are no picture.
     """
-    rgb = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    rgb = _decode(data, REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION)
     if rgb is None:
         raise ValueError(f"{len(data)} bytes that are no picture")
     return rgb
+
+
+def largest_shrink(side: int, least: int | None) -> int:
+    """The largest `shrink` of `decode_jpeg` that divides a side and leaves at least so many pixels, by default all."""
+    fitting = [shrink for shrink in REDUCED if side % shrink == 0 and side // shrink >= (least or side)]
+    return max(fitting, default=1)
 
 
 def read_image(path: Path) -> Rgb:

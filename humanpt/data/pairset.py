@@ -122,10 +122,10 @@ class PairSet:
         reader, row = self.locate(index)
         return reader.jpegs(row)
 
-    def images(self, index: int) -> tuple[Rgb, Rgb]:
+    def images(self, index: int, least: int | None = None) -> tuple[Rgb, Rgb]:
         """The two pictures of a pair; see `ShardReader.images`."""
         reader, row = self.locate(index)
-        return reader.images(row)
+        return reader.images(row, least)
 
     def masks(self, index: int) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """The two masks of a pair; see `ShardReader.masks`."""

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from humanpt.data.image import Rgb, decode_jpeg
+from humanpt.data.image import Rgb, decode_jpeg, largest_shrink
 from humanpt.data.records import (
     COLUMNS,
     KINDS,
@@ -190,23 +190,44 @@ class ShardReader:
         size1, size2 = columns["jpeg_size"][row].tolist()
         return blob[start1 : start1 + size1], blob[start2 : start2 + size2]
 
-    def images(self, row: int) -> tuple[Rgb, Rgb]:
-        """The two pictures of a pair, each (crop_size, crop_size, 3) RGB uint8.
+    def images(self, row: int, least: int | None = None) -> tuple[Rgb, Rgb]:
+        """The two pictures of a pair, their checksum verified.
+
+        Args:
+            row: number of the pair.
+            least: side in pixels that is enough; a picture may then come at a half, a quarter or an eighth of its size.
+
+        Returns:
+            Two (S, S, 3) RGB uint8 pictures, S = crop_size or what is left of it.
 
         Raises:
-            ShardError: if one cannot be decoded or has another size.
+            ShardError: if the checksum does not match, or a picture cannot be decoded or has another size.
+            IndexError: if there is no such row.
         """
-        first, second = self.jpegs(row)
-        return self._decode(row, first), self._decode(row, second)
+        _, jpegs = self._verified(row)
+        shrink = largest_shrink(self.crop_size, least)
+        return self._decode(row, jpegs[0], shrink), self._decode(row, jpegs[1], shrink)
 
-    def _decode(self, row: int, jpeg: memoryview) -> Rgb:
+    def _decode(self, row: int, jpeg: memoryview, shrink: int) -> Rgb:
         try:
-            rgb = decode_jpeg(jpeg)
+            rgb = decode_jpeg(jpeg, shrink)
         except ValueError:
             raise self._error(f"pair {row} is damaged (no picture); {REMAKE}") from None
-        if rgb.shape != (self.crop_size, self.crop_size, 3):
-            raise self._error(f"pair {row} has a picture of {rgb.shape[1]} x {rgb.shape[0]} px, not {self.crop_size}")
+        side = self.crop_size // shrink
+        if rgb.shape != (side, side, 3):
+            raise self._error(f"pair {row} has a picture of {rgb.shape[1]} x {rgb.shape[0]} px, not {side}")
         return rgb
+
+    def _verified(self, row: int) -> tuple[NDArray[np.void], tuple[memoryview, memoryview]]:
+        """All fields of a pair and its two JPEG files, if its checksum matches."""
+        jpegs = self.jpegs(row)
+        columns, _ = self._mapped()
+        values = np.zeros((), ROW)
+        for column in COLUMNS:
+            values[column.name] = columns[column.name][row]
+        if row_checksum(values, jpegs) != values["checksum"]:
+            raise self._error(f"pair {row} is damaged (its checksum does not match); {REMAKE}")
+        return values, jpegs
 
     def masks(self, row: int) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """The two masks of a pair, each (64, 64), True on the subject, or None where there is none."""
@@ -224,13 +245,7 @@ class ShardReader:
             ShardError: if the checksum does not match.
             IndexError: if there is no such row.
         """
-        columns, _ = self._mapped()
-        jpegs = self.jpegs(row)
-        values = np.zeros((), ROW)
-        for column in COLUMNS:
-            values[column.name] = columns[column.name][row]
-        if row_checksum(values, jpegs) != values["checksum"]:
-            raise self._error(f"pair {row} is damaged (its checksum does not match); {REMAKE}")
+        values, jpegs = self._verified(row)
         image1, image2 = (_picture(values, k, bytes(jpeg)) for k, jpeg in enumerate(jpegs))
         return PairRecord(
             image1=image1,
@@ -355,7 +370,6 @@ def verify(path: Path) -> ShardCheck:
         return ShardCheck(path=path, pairs=0, subject_kind="", kinds={}, size=size, problems=(str(error),))
     for row in range(len(reader)):
         try:
-            reader.record(row)
             reader.images(row)
         except ShardError as error:
             problems.append(str(error))

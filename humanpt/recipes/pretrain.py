@@ -24,6 +24,7 @@ def croco_tiny(subject: Subject) -> PretrainConfig:
         task=CompletionConfig(model=model, augment=AugmentConfig(crop_size=model.image_size)),
         optim=OptimConfig(base_lr=4e-3, warmup_steps=100, cosine_steps=4000),
         loop=LoopConfig(steps=3000, batch_size=32, log_every=50, eval_every=250, save_every=250),
+        threads=1,  # steps this small are over before a second thread has woken up
     )
 
 

@@ -287,7 +287,8 @@ class HeldOutPairs(Dataset[PairSample]):
         """
         if self.wrong is None:
             raise ValueError("all pairs are of one sequence, so there is no reference from another")
-        return centre_view(self.pairs.images(int(self.wrong[place]))[1], self.config.augment)[0]
+        _, stored = self.pairs.images(int(self.wrong[place]), self.config.augment.stored_size)
+        return centre_view(stored, self.config.augment)[0]
 
 
 def _counted(pairs: PairSet, indices: NDArray[np.int64], config: CompletionConfig) -> NDArray[np.int64]:
@@ -303,7 +304,8 @@ def _sample(
     view: Callable[[Rgb, AugmentConfig], tuple[Rgb, Window]],
 ) -> PairSample:
     """Read a pair, cut the views, and draw the mask."""
-    (stored1, stored2), (person, _) = pairs.images(index), pairs.masks(index)
+    stored1, stored2 = pairs.images(index, config.augment.stored_size)
+    person, _ = pairs.masks(index)
     image1, window = view(stored1, config.augment)
     image2, _ = view(stored2, config.augment)
     kind = Kind(int(pairs.kind[index]))

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from humanpt.data import image
-from humanpt.data.image import OUTSIDE, decode_jpeg, encode_jpeg, read_image, resize_square, warp_mask, warp_square
+from humanpt.data.image import (
+    OUTSIDE,
+    decode_jpeg,
+    encode_jpeg,
+    largest_shrink,
+    read_image,
+    resize_square,
+    warp_mask,
+    warp_square,
+)
 from humanpt.errors import InputError
 
 
@@ -134,3 +143,22 @@ def test_resizing_keeps_a_ramp(size):
 def test_only_squares_are_resized(noise):
     with pytest.raises(ValueError, match="must be square"):
         resize_square(noise, 32)
+
+
+@pytest.mark.parametrize(
+    ("least", "shrink"), [(None, 1), (256, 1), (129, 1), (128, 2), (73, 2), (64, 4), (10, 8), (1, 8)]
+)
+def test_a_picture_is_shrunk_as_far_as_enough_is_left(least, shrink):
+    assert largest_shrink(256, least) == shrink
+
+
+def test_a_side_that_does_not_divide_is_not_shrunk():
+    assert largest_shrink(255, 10) == 1
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+def test_a_shrunk_picture_is_the_average_of_the_whole(shrink):
+    smooth = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8), (0, 0), 6)
+    jpeg = encode_jpeg(smooth, 98)
+    whole = decode_jpeg(jpeg).reshape(64 // shrink, shrink, 64 // shrink, shrink, 3).mean(axis=(1, 3))
+    assert np.abs(decode_jpeg(jpeg, shrink) - whole).max() < 6

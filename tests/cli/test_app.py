@@ -1,0 +1,136 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import humanpt
+from humanpt.body import files as body_files
+from humanpt.cli.app import app
+from humanpt.commands import doctor
+from tests.scenes import write_pairs
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "cv2", "av", "h5py", "numpy", "matplotlib", "scipy", "timm", "decord")
+
+
+def humanpt_command(*words):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["mkpairs", "--help"], ["pretrain", "-h"], ["doctor", "--help"], ["--version"]]
+)
+def test_help_imports_nothing_heavy(words):
+    code = f"""
+import sys
+sys.argv = ["humanpt", *{words!r}]
+from humanpt.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print("LOADED", [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "LOADED []" in done.stderr
+    assert done.stdout
+
+
+def test_every_option_of_every_command_is_explained():
+    for command in ("mkpairs", "pretrain", "doctor"):
+        text = humanpt_command(command, "--help").output
+        assert "Usage" in text
+        assert "--json" in text
+
+
+def test_the_version_is_told_the_same_everywhere():
+    assert humanpt_command("--version").stdout == f"humanpt {humanpt.__version__}\n"
+    done = subprocess.run([sys.executable, "-m", "humanpt", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"humanpt {humanpt.__version__}\n"
+
+
+def test_the_shell_completes_commands():
+    environment = {**os.environ, "_HUMANPT_COMPLETE": "complete_bash", "COMP_WORDS": "humanpt mk", "COMP_CWORD": "1"}
+    program = Path(sys.executable).with_name("humanpt")
+    done = subprocess.run([program], capture_output=True, text=True, env=environment, check=False)
+    assert "mkpairs" in done.stdout.split()
+
+
+def test_doctor_finds_what_is_needed():
+    result = humanpt_command("doctor", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["ok"]
+    assert found["packages"]["torch"]["version"]
+    assert "pyav" in found["decoders"]
+    assert found["device"]["precision"] in ("fp32", "bf16")
+    assert "all is well" in humanpt_command("doctor").output
+
+
+def test_doctor_finds_body_models_where_they_lie(tmp_path, monkeypatch):
+    (tmp_path / "mano").mkdir()
+    (tmp_path / "mano" / "MANO_RIGHT.pkl").touch()
+    monkeypatch.setenv("HUMANPT_BODY_MODELS", str(tmp_path))
+    found = json.loads(humanpt_command("doctor", "--json").stdout)
+    assert found["body_models"]["MANO"] == [str(tmp_path / "mano" / "MANO_RIGHT.pkl")]
+    assert found["body_models"]["SMPL"] == []
+    assert str(tmp_path) in found["body_model_folders"]
+
+
+def test_the_cache_folder_can_be_moved(tmp_path, monkeypatch):
+    monkeypatch.setenv("HUMANPT_CACHE", str(tmp_path))
+    assert body_files.cache_folder() == tmp_path
+
+
+def test_doctor_ends_with_1_when_something_is_missing(monkeypatch):
+    monkeypatch.setattr(doctor, "NEEDED", (*doctor.NEEDED, "no_such_package"))
+    result = humanpt_command("doctor")
+    assert result.exit_code == 1
+    assert "no_such_package" in result.output
+
+
+def test_doctor_tells_what_to_do_without_libgl(monkeypatch):
+    def without_libgl(name):
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(doctor.importlib, "import_module", without_libgl)
+    assert "libgl1" in doctor._version("cv2")["problem"]
+    assert "opencv-python-headless" in doctor._version("cv2")["problem"]
+
+
+def test_doctor_checks_shards(tmp_path):
+    shard = write_pairs(tmp_path / "a.h5", count=5)
+    found = json.loads(humanpt_command("doctor", tmp_path, "--json").stdout)
+    assert found["path"]["pairs"] == 5
+    shard.write_bytes(shard.read_bytes()[:-100])
+    result = humanpt_command("doctor", shard)
+    assert result.exit_code == 1
+    assert "a.h5" in result.output
+
+
+def test_doctor_checks_a_run(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    write_pairs(tmp_path / "pairs" / "a.h5", count=12)
+    run = tmp_path / "run"
+    words = ["--recipe", "tiny", "--batch-size", 4, "--steps", 2, "--set", "workers=0", "--device", "cpu"]
+    assert humanpt_command("pretrain", "--data", tmp_path / "pairs", "--out", run, *words).exit_code == 0
+    found = json.loads(humanpt_command("doctor", run, "--json").stdout)
+    assert {Path(entry["file"]).name: entry["step"] for entry in found["path"]["entries"]} == {
+        "best.safetensors": 2,
+        "last.safetensors": 2,
+    }
+    (run / "last.safetensors").write_bytes((run / "last.safetensors").read_bytes()[:1000])
+    result = humanpt_command("doctor", run)
+    assert result.exit_code == 1
+    assert "last.safetensors" in result.output
+
+
+def test_doctor_refuses_what_is_neither(tmp_path):
+    result = humanpt_command("doctor", tmp_path)
+    assert result.exit_code == 2
+    assert "neither" in result.stderr
+    assert humanpt_command("doctor", tmp_path / "none").exit_code == 2

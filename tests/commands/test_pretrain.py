@@ -1,0 +1,290 @@
+"""`humanpt pretrain` on made pairs: what a run leaves, that interruptions change nothing, and what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from humanpt.cli.app import app
+from tests.scenes import write_pairs
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--recipe", "tiny", "--batch-size", "8", "--precision", "fp32", "--device", "cpu"]
+SMALL += ["--set", "loop.log_every=2", "--set", "loop.eval_every=5", "--set", "loop.save_every=3", "--set", "workers=0"]
+
+
+def pretrain(*words):
+    return CliRunner().invoke(app, ["pretrain", *SMALL, *map(str, words)])
+
+
+def one_line_error(result, *parts):
+    assert result.exit_code == 2, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "pairs"
+    folder.mkdir()
+    write_pairs(folder / "pairs-00000.h5", count=30, clips=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(pairs, tmp_path_factory):
+    """A run of ten steps and its summary."""
+    out = tmp_path_factory.mktemp("runs") / "ten"
+    result = pretrain("--data", pairs, "--out", out, "--steps", 10, "--json")
+    assert result.exit_code == 0, result.output
+    return out, json.loads(result.stdout)
+
+
+def log_of(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def figures_of(run):
+    """The log without what depends on the clock."""
+    drop = ("pairs_per_second", "waiting", "peak_memory_gib")
+    return [{key: value for key, value in line.items() if key not in drop} for line in log_of(run)]
+
+
+def same_state(one, two):
+    first, second = load_file(one / "last.safetensors"), load_file(two / "last.safetensors")
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor.view(torch.uint8), second[name].view(torch.uint8)), name
+
+
+def test_a_run_leaves_weights_config_log_and_report(trained):
+    out, summary = trained
+    names = {path.name for path in out.iterdir()}
+    assert {"last.safetensors", "best.safetensors", "config.json", "summary.json", "log.jsonl", "report.html"} <= names
+    assert list((out / "tensorboard").glob("events*"))
+    assert summary["steps"] == 10
+    assert summary["config"]["loop"]["batch_size"] == 8
+    assert json.loads((out / "config.json").read_text())["recipe"] == "tiny"
+    page = (out / "report.html").read_text()
+    assert "one of another clip" in page
+    assert page.count("data:image/jpeg;base64,") == 12
+    assert 'src="http' not in page
+
+
+def test_no_clip_is_on_both_sides_of_the_split(trained):
+    data = trained[1]["data"]
+    assert data["heldout"]["pairs"] > 0
+    assert not set(data["training"]["sequences"]) & set(data["heldout"]["sequences"])
+    assert data["training"]["pairs"] + data["heldout"]["pairs"] == 30
+    assert [source["licence"] for source in data["sources"]] == ["made"] * 3
+
+
+def test_held_out_figures_hold_the_wrong_reference_test(trained):
+    last = log_of(trained[0])[-1]
+    assert last["heldout_margin"] == pytest.approx(last["heldout_shuffled"] / last["heldout_right"] - 1)
+    assert {"heldout_loss", "heldout_none", "cross_pose", "lr", "grad_norm"} <= set(last)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(trained, pairs, tmp_path, workers):
+    out = tmp_path / "run"
+    words = ["--data", pairs, "--out", out, "--steps", "10", "--set", f"workers={workers}"]
+    command = [sys.executable, "-m", "humanpt", "pretrain", *SMALL, *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 120
+        while not (out / "last.safetensors").exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert not (out / "summary.json").exists()
+    result = pretrain("--data", pairs, "--out", out, "--steps", 10, "--set", f"workers={workers}", "--resume")
+    assert result.exit_code == 0, result.output
+    same_state(trained[0], out)
+    assert figures_of(out) == figures_of(trained[0])
+
+
+def test_ctrl_c_saves_and_resume_goes_on_from_there(pairs, tmp_path):
+    out = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "humanpt",
+        "pretrain",
+        *SMALL,
+        "--data",
+        str(pairs),
+        "--out",
+        str(out),
+        "--steps",
+        "5000",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        until = time.monotonic() + 120
+        while not (out / "last.safetensors").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in said
+    stopped = json.loads((out / "summary.json").read_text())
+    assert stopped["interrupted"]
+    steps = stopped["steps"] + 4
+    result = pretrain("--data", pairs, "--out", out, "--resume", "--steps", steps, "--json")
+    assert json.loads(result.stdout)["steps"] == steps
+
+
+def test_runs_get_names_of_their_own_and_the_newest_is_resumed(pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs").symlink_to(pairs)
+    for steps in (2, 3):
+        assert pretrain("--steps", steps).exit_code == 0
+    result = pretrain("--resume", "--steps", 4, "--json")
+    assert json.loads(result.stdout)["out"] == "runs/body-tiny-2"
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"body-tiny-1", "body-tiny-2"}
+
+
+def test_first_weights_come_from_a_run_and_that_is_said(trained, pairs, tmp_path):
+    result = pretrain("--data", pairs, "--out", tmp_path / "run", "--steps", 1, "--init", trained[0])
+    assert result.exit_code == 0
+    assert "weights loaded" in result.stderr
+
+
+def test_one_clip_alone_holds_nothing_out_and_the_report_says_so(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    write_pairs(tmp_path / "pairs" / "a.h5", count=10, clips=1)
+    result = pretrain("--data", tmp_path / "pairs", "--out", tmp_path / "run", "--steps", 2, "--json")
+    summary = json.loads(result.stdout)
+    assert summary["data"]["heldout"]["pairs"] == 0
+    assert summary["best_by"] == "training loss"
+    assert "all pairs come from one clip" in (tmp_path / "run" / "report.html").read_text().replace("\n", " ")
+
+
+def test_hands_are_taken_from_a_folder_of_both(pairs, tmp_path):
+    (tmp_path / "both").mkdir()
+    write_pairs(tmp_path / "both" / "body.h5", count=9)
+    write_pairs(tmp_path / "both" / "hand.h5", count=12, subject_kind="hand", seed=1)
+    result = pretrain("--data", tmp_path / "both", "--out", tmp_path / "run", "--steps", 1, "--hand", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["data"]["training"]["pairs"] + summary["data"]["heldout"]["pairs"] == 12
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(pairs, tmp_path):
+    out = tmp_path / "run"
+    assert pretrain("--data", pairs, "--out", out, "--steps", 6).exit_code == 0
+    good = (out / "last.safetensors").read_bytes()
+    # A rate far beyond reason, from where the run stood.
+    result = pretrain("--data", pairs, "--out", out, "--steps", 400, "--resume", "--set", "optim.base_lr=1e30")
+    one_line_error(result, "step ", "last good checkpoint", "last.safetensors")
+    assert (out / "last.safetensors").read_bytes() == good
+
+
+def flip(path, place):
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def middle_of_the_pictures(path):
+    with h5py.File(path) as file:
+        return file["jpeg"].id.get_offset() + int(file["jpeg"].shape[0] * 0.5)
+
+
+def newer(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = 99
+
+
+def cut_short(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part"),
+    [
+        (newer, "newer"),
+        (cut_short, "a.h5"),
+        (lambda path: flip(path, middle_of_the_pictures(path)), "checksum"),
+        (lambda path: path.write_text("no HDF5"), "a.h5"),
+    ],
+    ids=["newer schema", "cut short", "flipped byte", "text"],
+)
+def test_a_spoilt_shard_is_refused_by_name(tmp_path, spoil, part):
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    spoil(write_pairs(folder / "a.h5", count=12))
+    one_line_error(pretrain("--data", folder, "--out", tmp_path / "run", "--steps", 40), part)
+
+
+def test_a_shard_without_pairs_is_refused(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    write_pairs(tmp_path / "pairs" / "a.h5", count=0)
+    one_line_error(pretrain("--data", tmp_path / "pairs", "--out", tmp_path / "run"), "a.h5", "no pairs")
+
+
+def test_without_pairs_it_says_how_to_get_some(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one_line_error(pretrain(), "pairs", "mkpairs")
+
+
+def write_pickle(path):
+    torch.save({"model": {}}, path)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--set", "optim.base_ls=1"], ["optim.base_ls", "optim.base_lr"]),
+        (["--set", "optim.base_lr=fast"], ["optim.base_lr"]),
+        (["--batch-size", "64"], ["64", "--batch-size"]),
+        (["--recipe", "vitb16"], ["vitb16", "vitb16_small"]),
+        (["--device", "cuda:7"], ["cuda:7"]),
+        (["--hand"], ["hand", "mkpairs"]),
+        (["--init", "{text}"], ["text.safetensors"]),
+        (["--init", "{pickle}"], ["pickle.pth"]),
+        (["--init", "{other}"], ["other.safetensors"]),
+        (["--init", "none.safetensors"], ["none.safetensors"]),
+        (["--resume", "--out", "{empty}"], ["empty", "last.safetensors"]),
+        (["--out", "{text}"], ["text.safetensors"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_line_and_exit_code_2(pairs, tmp_path, words, parts):
+    names = {name: tmp_path / f"{name}.safetensors" for name in ("text", "other")}
+    names |= {"pickle": tmp_path / "pickle.pth", "empty": tmp_path / "empty"}
+    names["text"].write_text("no checkpoint")
+    write_pickle(names["pickle"])
+    save_file({"model.something": torch.zeros(3)}, names["other"])
+    words = [word.format(**names) for word in words]
+    out = [] if "--out" in words else ["--out", tmp_path / "run"]
+    one_line_error(pretrain("--data", pairs, "--steps", 2, *words, *out), *parts)
+    assert not list(tmp_path.glob("run/*.safetensors"))
+
+
+def test_a_finished_run_is_not_written_over(trained, pairs):
+    one_line_error(pretrain("--data", pairs, "--out", trained[0], "--steps", 3), "--resume")
+
+
+def test_another_recipe_does_not_resume(trained, pairs):
+    result = CliRunner().invoke(
+        app, ["pretrain", "--data", str(pairs), "--out", str(trained[0]), "--resume", "--recipe", "vits16_small"]
+    )
+    one_line_error(result, "tiny", "resume")
+
+
+def test_other_pairs_do_not_resume(trained, tmp_path):
+    (tmp_path / "pairs").mkdir()
+    write_pairs(tmp_path / "pairs" / "pairs-00000.h5", count=30, seed=5)
+    one_line_error(pretrain("--data", tmp_path / "pairs", "--out", trained[0], "--resume", "--steps", 12), "--init")
