@@ -25,7 +25,7 @@ from humanpt.data.clips import FoundClip, find_clips
 from humanpt.data.harvest import Harvest, HarvestConfig, clip_bytes, harvest
 from humanpt.data.pairs import REASONS
 from humanpt.data.shards import PairRecord, ShardReader, ShardWriter
-from humanpt.detect.detector import check_detector
+from humanpt.detect.choose import check_detector
 from humanpt.engine.report import Report
 from humanpt.errors import ConfigError, InputError, NothingFoundError, OutputError
 from humanpt.files import write_json
@@ -102,7 +102,9 @@ def run(
     """
     began = time.perf_counter()
     clips = find_clips(inputs)
-    check_detector(config.harvest.detector, config.harvest.subject, [clip.name for clip in clips])
+    check_detector(
+        config.harvest.detector, config.harvest.subject, [clip.name for clip in clips], config.harvest.detect
+    )
     plan = _Plan.of(clips, config.shard_bytes)
     work = out / WORK
     _prepare(out, work, config, plan, resume=resume, overwrite=overwrite)

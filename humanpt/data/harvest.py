@@ -25,7 +25,8 @@ from humanpt.data.image import encode_jpeg, warp_square
 from humanpt.data.pairs import Candidate, ChosenPair, PairChooser, PairConfig
 from humanpt.data.shards import Kind, PairRecord, Picture, ShardWriter, Source
 from humanpt.data.video import Clip, Frame, open_clip
-from humanpt.detect.detector import Detections, make_detector
+from humanpt.detect.choose import make_detector
+from humanpt.detect.detector import DetectConfig, Detections
 from humanpt.detect.tracking import TrackConfig, Tracker
 from humanpt.errors import ConfigError
 from humanpt.workers import Tell
@@ -49,6 +50,8 @@ class HarvestConfig:
     """Terms of the source material, written into the ledger of every shard."""
     pairs: PairConfig = field(default_factory=PairConfig)
     """The selection rules."""
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    """How a detection model is run."""
     track: TrackConfig = field(default_factory=TrackConfig)
     """How boxes are joined through time."""
 
@@ -157,7 +160,7 @@ class _Reaper:
         self.config = config
         self.shard = shard
         self.result = result
-        self.detector = make_detector(config.detector, config.subject)
+        self.detector = make_detector(config.detector, config.subject, config.detect)
         self.tracker = Tracker(config.track)
         self.tracks: dict[int, _Track] = {}
         self.rejected: Counter[str] = Counter()

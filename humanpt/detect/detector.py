@@ -1,4 +1,4 @@
-"""What a detector is, and the ones a user may name.
+"""What a detector is, and the simplest one.
 
 A detector is told when a clip begins and then sees its frames in order. It answers with boxes in the pixels of the
 whole frame: pixel (0, 0) is the centre of the top-left pixel, so a W x H frame spans [-0.5, W - 0.5] across and
@@ -7,10 +7,7 @@ whole frame: pixel (0, 0) is the centre of the top-left pixel, so a W x H frame 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -20,8 +17,6 @@ from humanpt.errors import ConfigError
 
 Subject = Literal["body", "hand"]
 BoxKind = Literal["body", "hand", "hand_left", "hand_right"]
-
-CHOICES = ("auto", "motion", "full", "boxes:FILE", "onnx:FILE")
 
 KIND_NAMES: dict[str, BoxKind] = {
     **dict.fromkeys(("body", "person", "people", "human", "pedestrian"), "body"),
@@ -175,55 +170,3 @@ class FullDetector:
         """One box over the whole frame, with score 1."""
         box = np.array([[-0.5, -0.5, frame.width - 0.5, frame.height - 0.5]], np.float32)
         return Detections(boxes=box, scores=np.ones(1, np.float32), kinds=(self.subject,))
-
-
-def make_detector(spec: str, subject: Subject, config: DetectConfig | None = None) -> Detector:
-    """Build the detector that a user named. The text and config are all it takes, so a worker process can do it again.
-
-    Args:
-        spec: `auto` (now: motion), `motion`, `full`, `boxes:FILE` or `onnx:FILE`.
-        subject: whether bodies or hands are wanted.
-        config: how a model is run.
-
-    Raises:
-        ConfigError: if there is no such detector; the nearest is offered.
-        InputError: if the file is missing or of another kind.
-    """
-    name, _, file = spec.partition(":")
-    if file and name == "boxes":
-        from humanpt.detect.boxes import BoxesDetector
-
-        return BoxesDetector(Path(file), subject)
-    if file and name == "onnx":
-        from humanpt.detect.onnx import OnnxDetector
-
-        return OnnxDetector(Path(file), subject, config)
-    if spec == "full":
-        return FullDetector(subject)
-    if spec in ("auto", "motion"):
-        from humanpt.detect.motion import MotionDetector
-
-        return MotionDetector(subject)
-    near = difflib.get_close_matches(spec, CHOICES, n=1, cutoff=0.0)[0]
-    choices = ", ".join(CHOICES)
-    raise ConfigError(f"there is no detector {spec!r}; did you mean {near}? The choices are {choices}")
-
-
-def check_detector(spec: str, subject: Subject, clips: Sequence[str], config: DetectConfig | None = None) -> None:
-    """Refuse now, before any clip is decoded, what could only fail later.
-
-    Args:
-        spec: as for `make_detector`.
-        subject: as for `make_detector`.
-        clips: names of all clips to come, as `start` will get them.
-        config: as for `make_detector`.
-
-    Raises:
-        ConfigError: if there is no such detector.
-        InputError: if the file is missing or of another kind, or a boxes file can serve none of the clips.
-    """
-    from humanpt.detect.boxes import BoxesDetector
-
-    detector = make_detector(spec, subject, config)
-    if isinstance(detector, BoxesDetector):
-        detector.check(clips)

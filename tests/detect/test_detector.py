@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from humanpt.detect.detector import DetectConfig, Detections, check_detector, kind_of, make_detector
+from humanpt.detect.choose import check_detector, make_detector
+from humanpt.detect.detector import DetectConfig, Detections, kind_of
 from humanpt.errors import ConfigError, InputError
 
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from humanpt.detect.detector import DetectConfig, make_detector
+from humanpt.detect.choose import make_detector
+from humanpt.detect.detector import DetectConfig
 from humanpt.detect.onnx import OnnxDetector, _suppress
 from humanpt.detect.onnx_layouts import Layout, prepare
 from humanpt.errors import InputError
