@@ -163,6 +163,7 @@ class _Reaper:
         self.detector = make_detector(config.detector, config.subject, config.detect)
         self.tracker = Tracker(config.track)
         self.tracks: dict[int, _Track] = {}
+        self.kept: set[int] = set()
         self.rejected: Counter[str] = Counter()
 
     def run(self, tell: Tell) -> None:
@@ -180,7 +181,7 @@ class _Reaper:
                 self._look(frame)
         tell(result.frames - told)
         self._end(self.tracker.finish())
-        result.jumps, result.tracks = self.tracker.jumps, self.tracker.tracks
+        result.jumps, result.tracks, result.kept_tracks = self.tracker.jumps, self.tracker.tracks, len(self.kept)
         result.rejected = dict(sorted(self.rejected.items()))
         result.notes = [*self.clip.damage, *([self.detector.remark] if self.detector.remark else [])]
 
@@ -204,6 +205,9 @@ class _Reaper:
                 track.waiting += track.chooser.offer(candidate)
             if track.duration >= self.config.pairs.min_track:
                 self._write(number, track)
+        # A track with an identity of its own may come back after any time; its old pictures are of no use then.
+        max_gap = self.config.pairs.max_gap
+        self._end([number for number, track in self.tracks.items() if frame.timestamp - track.end > max_gap])
 
     def _crop(self, frame: Frame, detections: Detections, index: int) -> Candidate | None:
         """The picture of one subject, if its box is fit for it."""
@@ -236,7 +240,8 @@ class _Reaper:
             if track.duration < self.config.pairs.min_track:
                 self.rejected["short track"] += 1
             else:
-                self.result.kept_tracks += 1
+                self._write(number, track)
+                self.kept.add(number)
 
     def _write(self, number: int, track: _Track) -> None:
         for pair in track.waiting:
