@@ -28,7 +28,9 @@ def find_shards(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"{path}: no such file or folder; check the path")
+        raise InputError(
+            f"{path}: no such folder of pairs; check the path, or make pairs with `humanpt mkpairs videos/`"
+        )
     found = sorted(
         file
         for file in path.rglob("*.h5")

@@ -49,7 +49,7 @@ def test_unfinished_files_and_hidden_folders_are_passed_over(tmp_path):
 def test_a_folder_without_shards_says_how_to_make_some(tmp_path):
     with pytest.raises(InputError, match=r"no shards of pairs .* `humanpt mkpairs videos/`"):
         PairSet.open([tmp_path])
-    with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
+    with pytest.raises(InputError, match=r"nowhere: no such folder of pairs.*humanpt mkpairs"):
         PairSet.open([tmp_path / "nowhere"])
 
 
