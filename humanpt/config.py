@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -32,38 +33,45 @@ def field_names(config: Any) -> list[str]:
 
 
 def override(config: T, assignments: Sequence[str]) -> T:
-    """Apply `field=value` texts, as given to `--set`, and return a new config.
+    """Apply `field=value` texts, as given to `--set`, all at once, and return a new config.
 
     Raises:
-        ConfigError: if a text has no `=`, the field does not exist (the nearest name is offered), or the value does
-        not fit.
+        ConfigError: if a text has no `=`, there is no such field (the nearest is offered), or a value does not fit.
     """
+    known = field_names(config)
+    changes: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
+        name, value = name.strip(), value.strip()
         if not equals:
             raise ConfigError(f"--set {text}: write it as field=value, for example --set seed=1")
-        config = _replace(config, name.strip(), value.strip(), known=field_names(config))
-    return config
-
-
-def _replace(config: T, name: str, text: str, known: Sequence[str], prefix: str = "") -> T:
-    head, _, rest = name.partition(".")
-    hints = typing.get_type_hints(type(config))
-    nested = dataclasses.is_dataclass(getattr(config, head, None))
-    if head not in hints or nested != bool(rest):
-        near = difflib.get_close_matches(prefix + name, known, n=1, cutoff=0.4)
-        near = near or [k for k in known if k.split(".")[-1] == name.split(".")[-1]][:1]
-        hint = f"did you mean {near[0]}?" if near else f"fields are {', '.join(known)}"
-        raise ConfigError(f"--set {prefix}{name}: there is no such field; {hint}")
-    if rest:
-        value: Any = _replace(getattr(config, head), rest, text, known, prefix=f"{prefix}{head}.")
-    else:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            near = near or [k for k in known if k.split(".")[-1] == name.split(".")[-1]][:1]
+            hint = f"did you mean {near[0]}?" if near else f"fields are {', '.join(known)}"
+            raise ConfigError(f"--set {name}: there is no such field; {hint}")
+        hint = _hint(config, name)
         try:
-            value = _parse(text, hints[head])
+            changes[name] = _parse(value, hint)
         except ValueError:
-            wanted = getattr(hints[head], "__name__", str(hints[head]))
-            raise ConfigError(f"--set {prefix}{name}={text}: the value does not fit; it wants {wanted}") from None
-    return dataclasses.replace(config, **{head: value})  # type: ignore[type-var]
+            wanted = getattr(hint, "__name__", str(hint))
+            raise ConfigError(f"--set {name}={value}: the value does not fit; it wants {wanted}") from None
+    return _changed(config, changes)
+
+
+def _hint(config: Any, name: str) -> Any:
+    """The type of a field, nested ones with dots."""
+    head, _, rest = name.partition(".")
+    return _hint(getattr(config, head), rest) if rest else typing.get_type_hints(type(config))[head]
+
+
+def _changed(config: T, changes: Mapping[str, Any]) -> T:
+    """The config with some fields changed, each level rebuilt and checked once, from the inside out."""
+    values = {name: value for name, value in changes.items() if "." not in name}
+    for head in {name.partition(".")[0] for name in changes if "." in name}:
+        inner = {name.partition(".")[2]: value for name, value in changes.items() if name.startswith(f"{head}.")}
+        values[head] = _changed(getattr(config, head), inner)
+    return dataclasses.replace(config, **values) if values else config  # type: ignore[type-var]
 
 
 def _parse(text: str, hint: Any) -> Any:
@@ -93,6 +101,8 @@ def _parse(text: str, hint: Any) -> Any:
         if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ValueError(text)
         return text.lower() in ("true", "1", "yes")
+    if hint is float and not math.isfinite(float(text)):
+        raise ValueError(text)
     if hint in (int, float, str):
         return hint(text)
     raise ValueError(text)

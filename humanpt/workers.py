@@ -7,11 +7,12 @@ is lost.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -65,7 +66,8 @@ def run_jobs(
                 job = waiting.pop()
                 ours, theirs = context.Pipe(duplex=False)
                 worker = context.Process(target=_run_one, args=(work, job, theirs), daemon=True)
-                worker.start()
+                with _ctrl_c_ignored():  # by the worker, and by the server that is started with the first one
+                    worker.start()
                 theirs.close()
                 running[ours] = (worker, job)
             for ready in wait(list(running)):
@@ -73,7 +75,7 @@ def run_jobs(
                 process, job = running[ready]
                 try:
                     word, value = ready.recv()
-                except EOFError:  # the process is gone without a last word
+                except (EOFError, OSError):  # the process is gone without a last word, or in the middle of one
                     process.join()
                     del running[ready]
                     yield Ended(job=job, problem=f"its worker process died ({_cause(process.exitcode)})")
@@ -92,9 +94,22 @@ def run_jobs(
             left.join()
 
 
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Hold back Ctrl-C, which is for the parent, from processes that are started inside."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _run_one(work: Callable[[Any, Tell], None], job: Any, pipe: Connection) -> None:
     """The life of one worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent then ends its workers
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
@@ -104,6 +119,8 @@ def _run_one(work: Callable[[Any, Tell], None], job: Any, pipe: Connection) -> N
         pipe.send(("stop", str(error)))
     except HumanptError as error:
         pipe.send(("end", str(error)))
+    except Exception as error:  # whatever it was, it costs this job alone
+        pipe.send(("end", f"{type(error).__name__}: {error}"))
     else:
         pipe.send(("end", None))
 

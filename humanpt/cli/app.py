@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from humanpt import __version__
 from humanpt.cli.options import Device, Hand, Json, Overrides, Resume, Seed
-from humanpt.errors import HumanptError
+from humanpt.errors import HumanptError, NothingFoundError
 
 INTERRUPTED = 130  # what shells use for "ended by Ctrl-C"
 
@@ -45,6 +45,11 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(wanted: bool) -> None:
@@ -103,13 +108,15 @@ def mkpairs(
         seed=seed,
         source_licence=source_licence,
     )
-    config = command.MkpairsConfig(harvest=override(harvest, overrides or []), workers=workers or os.cpu_count() or 1)
+    config = command.MkpairsConfig(harvest=override(harvest, overrides or []), workers=workers or _cores())
     with Bars() as report:
         summary = command.run(inputs, out, config, report, resume=resume, overwrite=overwrite)
     if json:
         print_json(summary)
     else:
         show_mkpairs(summary)
+    if summary["problem"]:
+        raise NothingFoundError(summary["problem"])
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from humanpt.cli.console import print_line, print_table
-from humanpt.data.pairs import REASONS
 
 
 def show_mkpairs(summary: dict[str, Any]) -> None:
@@ -27,7 +26,7 @@ def show_mkpairs(summary: dict[str, Any]) -> None:
         ],
     )
     if summary["rejected"]:
-        rows = [(REASONS[reason], count) for reason, count in summary["rejected"].items()]
+        rows = [(summary["reasons"][reason], count) for reason, count in summary["rejected"].items()]
         print_table("left out (pictures, or partners tried for one)", ("why", "count"), rows)
     for clip in summary["per_clip"]:
         for note in clip["notes"]:
@@ -36,7 +35,8 @@ def show_mkpairs(summary: dict[str, Any]) -> None:
         f"{summary['frames']} frames in {summary['seconds']:.1f} s, {summary['frames_per_second']:.0f} per second; "
         f"{len(summary['shards'])} shards in {summary['out']}"
     )
-    print_line(f"look at the pairs: {summary['preview']}")
+    if summary["preview"]:
+        print_line(f"look at the pairs: {summary['preview']}")
 
 
 def show_doctor(found: dict[str, Any]) -> None:

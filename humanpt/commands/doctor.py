@@ -14,7 +14,10 @@ from humanpt import __version__
 from humanpt.body import files as body_files
 from humanpt.errors import CheckpointError, HumanptError, InputError
 
-NEEDED = ("numpy", "torch", "timm", "cv2", "av", "h5py", "scipy", "safetensors", "matplotlib", "tensorboard")
+NEEDED = (
+    *("numpy", "torch", "timm", "cv2", "av", "h5py", "scipy", "safetensors"),
+    *("matplotlib", "jinja2", "tensorboard", "platformdirs", "rich", "typer"),
+)
 OPTIONAL = {
     "decord": "the second video reader (pip install decord; x86 only)",
     "onnxruntime": "detectors in ONNX files (pip install 'humanpt[onnx]')",
@@ -61,7 +64,7 @@ def _version(module: str) -> dict[str, str | None]:
     name = DISTRIBUTIONS.get(module, module)
     try:
         loaded = importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # a package may fail to load its own library
         if module == "cv2" and "cannot open shared object" in str(error):
             return {"version": None, "problem": f"cv2: {error}. {LIBGL}"}
         return {
@@ -87,10 +90,12 @@ def _look_at(path: Path) -> dict[str, Any]:
         return _look_at_run(path)
     if path.suffix == ".safetensors":
         return _look_at_checkpoints([path])
-    shards = sorted(path.glob("*.h5")) if path.is_dir() else [path]
-    if not shards:
-        raise InputError(f"{path}: holds neither shards (*.h5) nor a run (*.safetensors)")
-    return _look_at_shards(shards)
+    from humanpt.data.shards import find_shards
+
+    try:
+        return _look_at_shards(find_shards(path))
+    except InputError:
+        raise InputError(f"{path}: holds neither shards (*.h5) nor a run (*.safetensors)") from None
 
 
 def _look_at_shards(shards: list[Path]) -> dict[str, Any]:

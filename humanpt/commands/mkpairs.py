@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import time
 from collections import Counter
@@ -22,13 +23,13 @@ from typing import Any
 from humanpt import __version__
 from humanpt.config import to_dict
 from humanpt.data.clips import FoundClip, find_clips
-from humanpt.data.harvest import Harvest, HarvestConfig, clip_bytes, harvest
+from humanpt.data.harvest import Harvest, HarvestConfig, clip_bytes, content_hash, harvest
 from humanpt.data.pairs import REASONS
-from humanpt.data.shards import PairRecord, ShardReader, ShardWriter
+from humanpt.data.shards import ShardReader, ShardWriter
 from humanpt.detect.choose import check_detector
 from humanpt.engine.report import Report
-from humanpt.errors import ConfigError, InputError, NothingFoundError, OutputError
-from humanpt.files import write_json
+from humanpt.errors import ConfigError, InputError, OutputError
+from humanpt.files import cannot_write, write_json
 from humanpt.pages.preview import write_preview
 from humanpt.workers import Ended, Tell, run_jobs
 
@@ -93,13 +94,15 @@ def run(
         overwrite: remove what an earlier run left in `out`.
 
     Returns:
-        The summary, as written to `out/summary.json`.
+        The summary, as written to `out/summary.json`. When there are no pairs its `problem` says why and what to try.
 
     Raises:
         InputError: if an input is missing, none can be read, or the detector fits none of them.
         OutputError: if `out` is not empty or cannot be written.
-        NothingFoundError: if no pair was found anywhere; the summary is written all the same.
+        ConfigError: if both `resume` and `overwrite` are given.
     """
+    if resume and overwrite:
+        raise ConfigError("--resume goes on and --overwrite starts again; give one of them")
     began = time.perf_counter()
     clips = find_clips(inputs)
     check_detector(
@@ -109,22 +112,22 @@ def run(
     work = out / WORK
     _prepare(out, work, config, plan, resume=resume, overwrite=overwrite)
     try:
-        _harvest_all(plan, work, out, config, report)
+        new = _harvest_all(plan, work, out, config, report)
     except KeyboardInterrupt:
         done = sum(_note(work, number).is_file() for number in range(len(clips)))
         report.note(f"stopped after {done} of {len(clips)} clips; the same command with --resume goes on from here")
         raise
-    summary = _summary(plan, work, out, config, time.perf_counter() - began)
+    summary = _summary(plan, new, work, out, config, time.perf_counter() - began)
     if summary["pairs"]:
         write_preview(out / PREVIEW, summary, [out / name for name in summary["shards"]])
     write_json(out / SUMMARY, summary)  # the sign that this folder is complete
-    shutil.rmtree(work)
-    _complain(summary, config)
+    shutil.rmtree(work, ignore_errors=True)
+    _refuse_unfit_input(summary)
     return summary
 
 
-def _harvest_all(plan: _Plan, work: Path, out: Path, config: MkpairsConfig, report: Report) -> None:
-    """Do every clip that has no note yet, sealing each group's shard when its last clip is done."""
+def _harvest_all(plan: _Plan, work: Path, out: Path, config: MkpairsConfig, report: Report) -> list[int]:
+    """Do every clip that has no note yet, sealing each group's shard when its last clip is done; their numbers."""
     missing = [number for number in range(len(plan.clips)) if not _note(work, number).is_file()]
     report.stage(f"{len(plan.clips)} clips", None, "frame")
     if len(missing) < len(plan.clips):
@@ -132,30 +135,31 @@ def _harvest_all(plan: _Plan, work: Path, out: Path, config: MkpairsConfig, repo
     group_of = {number: group for group, members in enumerate(plan.groups) for number in members}
     for group in range(len(plan.groups)):
         _seal(plan, group, work, out, config)
-    jobs = run_jobs(
-        partial(_one_clip, plan=plan, config=config, work=work), missing, config.workers, "humanpt.data.harvest"
-    )
+    todo = [(number, plan.clips[number]) for number in missing]
+    jobs = run_jobs(partial(_one_clip, config=config.harvest, work=work), todo, config.workers, __name__)
     done = len(plan.clips) - len(missing)
     try:
         for event in jobs:
             if isinstance(event, Ended):
-                name = plan.clips[event.job].name
+                number, clip = event.job
                 if event.problem is not None:
-                    problem = event.problem if name in event.problem else f"{name}: {event.problem}"
-                    write_json(_note(work, event.job), dataclasses.asdict(Harvest(name=name, problem=problem)))
+                    problem = event.problem if clip.name in event.problem else f"{clip.name}: {event.problem}"
+                    write_json(_note(work, number), dataclasses.asdict(Harvest(name=clip.name, problem=problem)))
                     report.note(problem)
                 done += 1
                 report.advance(0, clips=done)
-                _seal(plan, group_of[event.job], work, out, config)
+                _seal(plan, group_of[number], work, out, config)
             else:
                 report.advance(event.amount, clips=done)
     finally:
         jobs.close()
+    return missing
 
 
-def _one_clip(number: int, tell: Tell, *, plan: _Plan, config: MkpairsConfig, work: Path) -> None:
+def _one_clip(job: tuple[int, FoundClip], tell: Tell, *, config: HarvestConfig, work: Path) -> None:
     """What a worker process does."""
-    result = harvest(plan.clips[number], config.harvest, _part(work, number), tell)
+    number, clip = job
+    result = harvest(clip, config, _part(work, number), tell)
     write_json(_note(work, number), dataclasses.asdict(result))
 
 
@@ -165,7 +169,12 @@ def _seal(plan: _Plan, group: int, work: Path, out: Path, config: MkpairsConfig)
     if shard.exists() or not all(_note(work, number).is_file() for number in members):
         return
     parts = [part for number in members if (part := _part(work, number)).is_file()]
-    filled = [reader for part in parts if len(reader := ShardReader(part))]
+    filled = []
+    for part in parts:
+        reader = ShardReader(part)
+        reader.release()  # each mapped file holds a descriptor, and there may be thousands of parts
+        if len(reader):
+            filled.append(reader)
     if filled:
         with ShardWriter(
             shard,
@@ -176,14 +185,10 @@ def _seal(plan: _Plan, group: int, work: Path, out: Path, config: MkpairsConfig)
         ) as writer:
             for source, reader in enumerate(filled):  # a part has one source
                 for row in range(len(reader)):
-                    writer.append(_of_source(reader.record(row), source))
+                    writer.append(reader.record(row).moved(source))
+                reader.release()
     for part in parts:
         part.unlink()
-
-
-def _of_source(record: PairRecord, source: int) -> PairRecord:
-    image1, image2 = (dataclasses.replace(image, source=source) for image in (record.image1, record.image2))
-    return dataclasses.replace(record, image1=image1, image2=image2)
 
 
 def _part(work: Path, number: int) -> Path:
@@ -196,58 +201,80 @@ def _note(work: Path, number: int) -> Path:
 
 def _prepare(out: Path, work: Path, config: MkpairsConfig, plan: _Plan, *, resume: bool, overwrite: bool) -> None:
     """See that `out` may be written, and leave there what a resumed run must find unchanged."""
-    promise = json.loads(
-        json.dumps(
-            {
-                "settings": to_dict(config.harvest) | {"shard_bytes": config.shard_bytes},
-                "clips": [[clip.name, clip_bytes(clip.path)] for clip in plan.clips],
-            }
-        )
-    )
+    _, _, file = config.harvest.detector.partition(":")
+    promise: dict[str, Any] = {
+        "version": __version__,
+        "settings": to_dict(config.harvest) | {"shard_bytes": config.shard_bytes},
+        "detector": content_hash(Path(file)) if file else None,
+        "clips": [[clip.name, clip_bytes(clip.path)] for clip in plan.clips],
+    }
+    promise = json.loads(json.dumps(promise))  # as it will be read
     promised = work / "plan.json"
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; --out names a folder")
-    if overwrite and out.exists():
+    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if overwrite:
         _clear(out)
     elif resume and promised.is_file():
-        earlier = json.loads(promised.read_text())
-        for what in ("clips", "settings"):
-            if earlier[what] != promise[what]:
+        earlier = _read_json(promised)
+        for what, now in promise.items():
+            if earlier.get(what) != now:
                 raise OutputError(
                     f"{out}: was begun with other {what}; --overwrite starts again, another --out keeps it"
                 )
-    elif resume and (out / SUMMARY).is_file():
+    elif resume and SUMMARY in held:
         raise OutputError(f"{out}: is complete, there is nothing to resume; --overwrite starts again")
-    elif out.is_dir() and any(path.name != SUMMARY for path in out.iterdir()):  # a summary alone: nothing was found
+    elif resume and held:
+        raise OutputError(f"{out}: holds no interrupted run; choose another --out, or leave out --resume")
+    elif held - {SUMMARY}:  # a summary alone: nothing was found
         raise OutputError(
             f"{out}: is not empty; add --resume to go on, --overwrite to start again, or choose another --out"
         )
     write_json(promised, promise)
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    """A note of ours from an earlier session."""
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        document = None
+    if not isinstance(document, dict):
+        raise OutputError(f"{path}: is damaged; --overwrite starts again")
+    return document
+
+
 def _clear(out: Path) -> None:
     """Remove what mkpairs writes, and refuse to touch a folder that holds anything else."""
-    ours = [*out.glob("pairs-*.h5"), *out.glob(".pairs-*.partial"), out / SUMMARY, out / PREVIEW, out / WORK]
-    strangers = sorted(set(out.iterdir()) - set(ours))
+    if not out.exists():
+        return
+    names = re.compile(r"pairs-\d{5,}\.h5|\.(pairs-\d{5,}\.h5|summary\.json|preview\.html)\.partial")
+    ours = {path for path in out.iterdir() if names.fullmatch(path.name) or path.name in (SUMMARY, PREVIEW, WORK)}
+    strangers = sorted(set(out.iterdir()) - ours)
     if strangers:
         raise OutputError(f"{out}: holds {strangers[0].name}, which mkpairs did not write; choose another --out")
-    for path in ours:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    try:
+        for path in ours:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
 
 
-def _summary(plan: _Plan, work: Path, out: Path, config: MkpairsConfig, seconds: float) -> dict[str, Any]:
-    clips = [json.loads(_note(work, number).read_text()) for number in range(len(plan.clips))]
+def _summary(
+    plan: _Plan, new: Sequence[int], work: Path, out: Path, config: MkpairsConfig, seconds: float
+) -> dict[str, Any]:
+    clips = [_read_json(_note(work, number)) for number in range(len(plan.clips))]
     rejected: Counter[str] = Counter()
     for clip in clips:
         rejected.update(clip["rejected"])
     totals = {
         key: sum(clip[key] for clip in clips)
-        for key in ("frames", "looked", "found", "subjects", "tracks", "kept_tracks", "jumps", "pairs")
+        for key in ("frames", "looked", "found", "boxes", "tracks", "kept_tracks", "jumps", "pairs")
     }
-    return {
+    summary = {
         "command": "mkpairs",
         "version": __version__,
         "out": str(out),
@@ -257,36 +284,39 @@ def _summary(plan: _Plan, work: Path, out: Path, config: MkpairsConfig, seconds:
         "unreadable": sum(clip["problem"] is not None for clip in clips),
         **totals,
         "rejected": {reason: rejected[reason] for reason in REASONS if rejected[reason]},
+        "reasons": {reason: REASONS[reason] for reason in REASONS if rejected[reason]},
         "shards": [path.name for path in sorted(out.glob("pairs-*.h5"))],
         "preview": str(out / PREVIEW) if totals["pairs"] else None,
         "seconds": seconds,
-        "frames_per_second": totals["frames"] / seconds,
+        "frames_per_second": sum(clips[number]["frames"] for number in new) / seconds,
         "per_clip": clips,
         "config": to_dict(config),
     }
+    return summary | {"problem": None if totals["pairs"] else _why_nothing(summary)}
 
 
-def _complain(summary: dict[str, Any], config: MkpairsConfig) -> None:
-    """Raise when there is nothing to show for the work."""
+def _why_nothing(summary: dict[str, Any]) -> str:
+    """Why there are no pairs, and what to try."""
+    what = "people" if summary["subject"] == "body" else "hands"
+    clips = f"{summary['clips']} clip{'s' * (summary['clips'] != 1)}"
+    if not summary["boxes"]:
+        return (
+            f"no {what} found in {clips} ({summary['looked']} frames looked at); if the camera moves, bring boxes "
+            "(--detector boxes:FILE or onnx:FILE), or take whole frames (--detector full)"
+        )
+    reasons = ", ".join(f"{count} {REASONS[reason]}" for reason, count in summary["rejected"].items())
+    return (
+        f"{what} found in {summary['found']} frames, but no pair passed the rules ({reasons or 'no track lasted'}); "
+        "loosen them, for example --set pairs.min_motion=0.02 or --set pairs.min_size=48"
+    )
+
+
+def _refuse_unfit_input(summary: dict[str, Any]) -> None:
+    """Raise when the fault is not with the rules but with what was given."""
     clips = summary["per_clip"]
     if summary["unreadable"] == len(clips):
         more = f" (and {len(clips) - 1} more clips)" if len(clips) > 1 else ""
         raise InputError(f"{clips[0]['problem']}{more}")
-    if summary["detector"].startswith("boxes:") and not summary["subjects"]:
-        raise InputError(
-            f"{summary['detector'].removeprefix('boxes:')}: no row fits any of the {len(clips)} clips; "
-            f"the first clip is called {clips[0]['name']}"
-        )
-    if summary["pairs"]:
-        return
-    what = "people" if config.harvest.subject == "body" else "hands"
-    if not summary["subjects"]:
-        raise NothingFoundError(
-            f"no {what} found in {len(clips)} clips ({summary['looked']} frames looked at); if the camera moves, bring "
-            f"boxes (--detector boxes:FILE or onnx:FILE), or take whole frames (--detector full)"
-        )
-    reasons = ", ".join(f"{count} {REASONS[reason]}" for reason, count in summary["rejected"].items())
-    raise NothingFoundError(
-        f"{what} found in {summary['found']} frames, but no pair passed the rules ({reasons or 'no track lasted'}); "
-        "loosen them, for example --set pairs.min_motion=0.02 or --set pairs.min_size=48"
-    )
+    if summary["detector"].startswith("boxes:") and not summary["boxes"]:
+        remarks = [note for clip in clips for note in clip["notes"]]
+        raise InputError(remarks[0] if remarks else f"{summary['detector']}: no box in it is for any of the clips")

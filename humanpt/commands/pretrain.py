@@ -7,7 +7,7 @@ import re
 import signal
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from humanpt import __version__
 from humanpt.config import from_dict, override, to_dict, to_json
 from humanpt.data.order import StreamBatches
 from humanpt.data.shards import PairSet
-from humanpt.engine.checkpoint import Provenance, WeightsReport, load_weights, read_header
+from humanpt.engine.checkpoint import Provenance, load_weights, read_header
 from humanpt.engine.loop import BEST, LAST, LOG, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import autocast, choose_device, choose_precision, describe_device, seed_everything
-from humanpt.errors import CheckpointError, ConfigError, InputError
+from humanpt.errors import CheckpointError, ConfigError, InputError, OutputError
 from humanpt.files import write_json, write_whole
 from humanpt.pages.training import write_training_report
 from humanpt.tasks.completion import (
@@ -108,12 +108,16 @@ def run(
     Raises:
         HumanptError: of some kind, for whatever a user can mend.
     """
+    if resume and init is not None:
+        raise ConfigError("--resume goes on with the run's own weights; leave out --init")
     where = choose_device(device)
     how = choose_precision(precision, where)
     out = out or (_newest_run(config) if resume else _new_run(config))
     last = out / LAST
     if resume:
         config = _begun_with(out, config)
+    elif last.exists():
+        raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
     config = override(config, changes)
     pairs = PairSet.open(data, subject_kind=config.subject)
     training, heldout = pairs.split(config.heldout, config.seed)
@@ -127,14 +131,14 @@ def run(
             f"batch_size is {config.loop.batch_size}, but there are only {len(samples)} training pairs; "
             f"take --batch-size {len(samples)} or less, or make more pairs"
         )
-    ledger = _ledger(pairs, training, heldout, data, init)
+    ledger = _ledger(pairs, training, heldout, data)
     if resume:
-        _same_data(last, ledger)
-    loaded = _initialise(task, init) if init is not None and not resume else None
-    if loaded is not None:
-        report.note(f"{init}: {loaded.summary()}")
-    if not resume:
-        write_whole(out / CONFIG, to_json(config) + "\n")
+        begun = read_header(last).provenance.ledger
+        _same_data(begun, ledger, last)
+        ledger["init"] = begun["init"]
+    elif init is not None:
+        ledger["init"] = _initialise(task, init, report)
+    write_whole(out / CONFIG, to_json(config) + "\n")
     report.note(f"{out}: {len(samples)} pairs to train on, {len(heldout)} held out, {describe_device(where)}, {how}")
     total = config.loop.total_steps(len(samples))
     report.stage(f"pre-training {config.recipe}", total, "step")
@@ -153,8 +157,9 @@ def run(
     )
     with torch.no_grad(), autocast(where, how):
         panels = _panels(task, pairs, training, heldout, config)
-    summary = _summary(config, result, ledger, out, describe_device(where), how)
-    write_training_report(out / REPORT, summary, _read_log(out / LOG), panels)
+    log = _read_log(out / LOG)
+    summary = _summary(config, result, log, ledger, out, describe_device(where), how)
+    write_training_report(out / REPORT, summary, log, panels)
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -210,16 +215,17 @@ def _start_worker(worker: int) -> None:
     cv2.setNumThreads(1)
 
 
-def _initialise(task: CompletionTask, init: Path) -> WeightsReport:
-    """Take weights from a checkpoint, or from the best one of a run."""
+def _initialise(task: CompletionTask, init: Path, report: Report) -> dict[str, Any]:
+    """Take weights from a checkpoint, or from the best one of a run; where these come from, for the ledger."""
     file = init if not init.is_dir() else init / BEST if (init / BEST).is_file() else init / LAST
-    return load_weights(file, task.model)
+    report.note(f"{file}: {load_weights(file, task.model).summary()}")
+    return {"file": str(file), "ledger": dict(read_header(file).provenance.ledger)}
 
 
 def _ledger(
-    pairs: PairSet, training: NDArray[np.int64], heldout: NDArray[np.int64], data: Sequence[Path], init: Path | None
+    pairs: PairSet, training: NDArray[np.int64], heldout: NDArray[np.int64], data: Sequence[Path]
 ) -> dict[str, Any]:
-    """What the weights come from: shards, clips with their licences, the split, and the first weights."""
+    """What the weights come from: shards, clips with their licences, the split; `init` is for the first weights."""
 
     def names(rows: NDArray[np.int64]) -> list[str]:
         return sorted({pairs.sequences[number] for number in pairs.sequence[rows]})
@@ -233,13 +239,12 @@ def _ledger(
         "sources": [dict(zip(("path", "sha256", "licence"), source, strict=True)) for source in sorted(sources)],
         "training": {"pairs": len(training), "sequences": names(training)},
         "heldout": {"pairs": len(heldout), "sequences": names(heldout)},
-        "init": str(init) if init is not None else None,
+        "init": None,
     }
 
 
-def _same_data(last: Path, ledger: dict[str, Any]) -> None:
+def _same_data(begun: Mapping[str, Any], ledger: Mapping[str, Any], last: Path) -> None:
     """Refuse to go on with other pairs: the order of samples would be another."""
-    begun = read_header(last).provenance.ledger
     for what in ("shards", "training", "heldout"):
         if begun[what] != json.loads(json.dumps(ledger[what])):
             raise InputError(
@@ -270,8 +275,17 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _summary(
-    config: PretrainConfig, result: TrainResult, ledger: dict[str, Any], out: Path, device: str, precision: str
+    config: PretrainConfig,
+    result: TrainResult,
+    log: Sequence[Mapping[str, Any]],
+    ledger: dict[str, Any],
+    out: Path,
+    device: str,
+    precision: str,
 ) -> dict[str, Any]:
+    newest: dict[str, Any] = {}  # of every figure, since not every line of the log has all of them
+    for line in log:
+        newest |= {name: value for name, value in line.items() if value is not None}
     return {
         "command": "pretrain",
         "version": __version__,
@@ -284,7 +298,7 @@ def _summary(
         "interrupted": result.interrupted,
         "seconds": result.seconds,
         "pairs_per_second": result.samples_per_second,
-        "figures": dict(result.figures),
+        "figures": newest,
         "best_loss": result.best_loss,
         "best_step": result.best_step,
         "best_by": result.best_by,

@@ -21,12 +21,13 @@ import numpy as np
 from humanpt.config import to_dict
 from humanpt.data.clips import FoundClip
 from humanpt.data.crops import mask_in_square, share_inside, square_around
-from humanpt.data.image import encode_jpeg, warp_square
+from humanpt.data.image import warp_square
 from humanpt.data.pairs import Candidate, ChosenPair, PairChooser, PairConfig
 from humanpt.data.shards import Kind, PairRecord, Picture, ShardWriter, Source
 from humanpt.data.video import Clip, Frame, open_clip
 from humanpt.detect.choose import make_detector
-from humanpt.detect.detector import DetectConfig, Detections
+from humanpt.detect.detector import DetectConfig, Detections, Subject
+from humanpt.detect.motion import MotionConfig
 from humanpt.detect.tracking import TrackConfig, Tracker
 from humanpt.errors import ConfigError
 from humanpt.workers import Tell
@@ -36,20 +37,22 @@ from humanpt.workers import Tell
 class HarvestConfig:
     """How a clip becomes pairs."""
 
-    subject: Literal["body", "hand"] = "body"
+    subject: Subject = "body"
     """What is looked for."""
     detector: str = "auto"
     """auto, motion, full, boxes:FILE or onnx:FILE."""
     decoder: Literal["auto", "pyav", "decord"] = "auto"
     """The video reader."""
     rate: float = 15.0
-    """Frames looked at per second; the others are decoded and passed over."""
+    """Most frames looked at per second; the others are decoded and passed over."""
     seed: int = 0
     """Seed of the draws among possible partners."""
     source_licence: str = "unknown"
     """Terms of the source material, written into the ledger of every shard."""
     pairs: PairConfig = field(default_factory=PairConfig)
     """The selection rules."""
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    """How the motion detector learns the background."""
     detect: DetectConfig = field(default_factory=DetectConfig)
     """How a detection model is run."""
     track: TrackConfig = field(default_factory=TrackConfig)
@@ -58,6 +61,8 @@ class HarvestConfig:
     def __post_init__(self) -> None:
         if self.rate <= 0:
             raise ConfigError(f"rate is {self.rate}; it is in frames per second and must be positive")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; it must not be negative")
 
 
 @dataclass(kw_only=True)
@@ -75,10 +80,10 @@ class Harvest:
     """Frames given to the detector."""
     found: int = 0
     """Of these, frames with at least one subject."""
-    subjects: int = 0
+    boxes: int = 0
     """Boxes found in all."""
     duration: float = 0.0
-    """Length in seconds of video."""
+    """Time of the last frame, in seconds."""
     tracks: int = 0
     kept_tracks: int = 0
     """Tracks of at least `min_track`."""
@@ -160,7 +165,7 @@ class _Reaper:
         self.config = config
         self.shard = shard
         self.result = result
-        self.detector = make_detector(config.detector, config.subject, config.detect)
+        self.detector = make_detector(config.detector, config.subject, config.detect, config.motion)
         self.tracker = Tracker(config.track)
         self.tracks: dict[int, _Track] = {}
         self.kept: set[int] = set()
@@ -189,7 +194,7 @@ class _Reaper:
         detections = self.detector.detect(frame)
         self.result.looked += 1
         self.result.found += len(detections.boxes) > 0
-        self.result.subjects += len(detections.boxes)
+        self.result.boxes += len(detections.boxes)
         step = self.tracker.update(frame.timestamp, detections)
         self._end(step.ended)
         for index, number in enumerate(step.ids):
@@ -200,6 +205,7 @@ class _Reaper:
             track.end = frame.timestamp
             if not track.chooser.due(frame.timestamp):
                 continue
+            track.chooser.asked(frame.timestamp)
             candidate = self._crop(frame, detections, index)
             if candidate:
                 track.waiting += track.chooser.offer(candidate)
@@ -223,6 +229,7 @@ class _Reaper:
             frame=frame.number,
             timestamp=frame.timestamp,
             crop=warp_square(frame.rgb(), square, rules.crop_size),
+            quality=rules.jpeg_quality,
             mask=mask_in_square(detections.masks[index], box, square, (frame.width, frame.height)),
             mask_kind=detections.mask_kind if detections.masks[index] is not None else "box",
             box=box,
@@ -262,7 +269,7 @@ class _Reaper:
 
     def _picture(self, candidate: Candidate) -> Picture:
         return Picture(
-            jpeg=encode_jpeg(candidate.crop, self.config.pairs.jpeg_quality),
+            jpeg=candidate.jpeg,
             mask=candidate.mask,
             mask_kind=candidate.mask_kind,
             source=0,
@@ -300,7 +307,10 @@ def content_hash(path: Path) -> str:
         if path.is_dir():
             digest.update(file.name.encode() + b"\0")
         if file.is_file():
-            with file.open("rb") as content:
-                while block := content.read(1 << 20):
-                    digest.update(block)
+            try:
+                with file.open("rb") as content:
+                    while block := content.read(1 << 20):
+                        digest.update(block)
+            except OSError as error:  # the reader names it; here it only counts as unreadable
+                digest.update(str(error.errno).encode())
     return digest.hexdigest()

@@ -11,12 +11,14 @@ from __future__ import annotations
 import zlib
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanpt.data.change import ChangeMeter
+from humanpt.data.image import encode_jpeg
 from humanpt.errors import ConfigError
 
 REASONS = {
@@ -92,6 +94,7 @@ class Candidate:
     frame: int
     timestamp: float
     crop: NDArray[np.uint8]  # (S, S, 3) RGB
+    quality: int  # of the JPEG, 1 to 100
     mask: NDArray[np.bool_]  # (64, 64)
     box: NDArray[np.float32]  # (4,)
     square: NDArray[np.float32]  # (4,)
@@ -103,6 +106,11 @@ class Candidate:
 
     def __post_init__(self) -> None:
         self.view = ChangeMeter.view(self.crop)
+
+    @cached_property
+    def jpeg(self) -> bytes:
+        """The crop as it is stored, encoded once however many pairs it is in."""
+        return encode_jpeg(self.crop, self.quality)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +136,7 @@ class PairChooser:
     def __init__(self, config: PairConfig, seed: int, clip: str, track: int, rejected: Counter[str]) -> None:
         self.config = config
         self.rejected = rejected
-        self._random = np.random.default_rng([seed, zlib.crc32(clip.encode()), track])
+        self._random = np.random.default_rng([seed, zlib.crc32(clip.encode("utf-8", "surrogateescape")), track])
         self._meter = ChangeMeter(config.margin)
         self._window: deque[Candidate] = deque()
         self._asked = -np.inf
@@ -138,10 +146,13 @@ class PairChooser:
         # Half a millisecond of slack: timestamps of a steady clip are not exact multiples of its frame time.
         return timestamp - self._asked >= self.config.every - 5e-4
 
+    def asked(self, timestamp: float) -> None:
+        """Note that a picture was looked for at this time, whether or not one could be cut."""
+        self._asked = timestamp
+
     def offer(self, new: Candidate) -> list[ChosenPair]:
         """Look for earlier partners of a new picture; the picture then waits for later ones itself."""
         config = self.config
-        self._asked = new.timestamp
         while self._window and new.timestamp - self._window[0].timestamp > config.max_gap:
             self._window.popleft()
         if self._window:

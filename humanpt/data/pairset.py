@@ -95,7 +95,9 @@ class PairSet:
         kinds = sorted({reader.subject_kind for reader, _ in readers.values()})
         where = ", ".join(map(str, paths))
         if not kinds:
-            raise InputError(f"{where}: no pairs of a {subject_kind}; make some with `humanpt mkpairs videos/`")
+            raise InputError(
+                f"{where}: no pairs of a {subject_kind}; make some with `humanpt mkpairs videos/ --{subject_kind}`"
+            )
         if len(kinds) > 1:
             raise InputError(f"{where}: pairs of {' and '.join(kinds)} are mixed; give folders of one kind")
         return cls([reader for reader, _ in readers.values()], [root for _, root in readers.values()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +75,7 @@ class ShardWriter:
         self._subjects: dict[str, int] = {}
         self._count = 0
         self._jpeg_bytes = 0
+        self._places: dict[bytes, int] = {}  # digest of each picture stored to its offset
         self._sources: list[Source] = []
         self.sources = tuple(sources)
         self._open = True
@@ -114,6 +116,8 @@ class ShardWriter:
         row["track"] = record.track
         row["change"] = record.change
         row["pair_score"] = record.pair_score
+        places: dict[bytes, int] = {}
+        new: list[bytes] = []
         for k, picture in enumerate(pictures):
             for name in ("source", "frame", "timestamp", "box", "square", "image_size", "score"):
                 row[name][k] = getattr(picture, name)
@@ -122,14 +126,20 @@ class ShardWriter:
                 row[name][k] = np.nan if known is None else known
             row["mask_kind"][k] = MASK_KINDS.index(picture.mask_kind)
             row["mask"][k] = np.packbits(picture.mask)
-            row["jpeg_offset"][k] = jpeg_bytes
+            key = hashlib.blake2b(picture.jpeg, digest_size=16).digest()
+            known = self._places.get(key, places.get(key))
+            if known is None:  # a picture that is in several pairs is stored once
+                places[key] = known = jpeg_bytes
+                new.append(picture.jpeg)
+                jpeg_bytes += len(picture.jpeg)
+            row["jpeg_offset"][k] = known
             row["jpeg_size"][k] = len(picture.jpeg)
-            jpeg_bytes += len(picture.jpeg)
         row["checksum"] = row_checksum(row, [picture.jpeg for picture in pictures])
         with self._output_errors():
             self._rows.write(row.tobytes())
-            for picture in pictures:
-                self._jpegs.write(picture.jpeg)
+            for jpeg in new:
+                self._jpegs.write(jpeg)
+        self._places |= places
         self._count, self._jpeg_bytes = self._count + 1, jpeg_bytes
 
     def close(self) -> None:

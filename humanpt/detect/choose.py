@@ -8,20 +8,23 @@ from pathlib import Path
 
 from humanpt.detect.boxes import BoxesDetector
 from humanpt.detect.detector import DetectConfig, Detector, FullDetector, Subject
-from humanpt.detect.motion import MotionDetector
+from humanpt.detect.motion import MotionConfig, MotionDetector
 from humanpt.detect.onnx import OnnxDetector
 from humanpt.errors import ConfigError
 
 CHOICES = ("auto", "motion", "full", "boxes:FILE", "onnx:FILE")
 
 
-def make_detector(spec: str, subject: Subject, config: DetectConfig | None = None) -> Detector:
+def make_detector(
+    spec: str, subject: Subject, config: DetectConfig | None = None, motion: MotionConfig | None = None
+) -> Detector:
     """Build the detector that a user named. The text and config are all it takes, so a worker process can do it again.
 
     Args:
         spec: `auto` (now: motion), `motion`, `full`, `boxes:FILE` or `onnx:FILE`.
         subject: whether bodies or hands are wanted.
         config: how a model is run.
+        motion: how the motion detector learns the background.
 
     Raises:
         ConfigError: if there is no such detector; the nearest is offered.
@@ -35,7 +38,7 @@ def make_detector(spec: str, subject: Subject, config: DetectConfig | None = Non
     if spec == "full":
         return FullDetector(subject)
     if spec in ("auto", "motion"):
-        return MotionDetector(subject)
+        return MotionDetector(subject, motion)
     near = difflib.get_close_matches(spec, CHOICES, n=1, cutoff=0.0)[0]
     choices = ", ".join(CHOICES)
     raise ConfigError(f"there is no detector {spec!r}; did you mean {near}? The choices are {choices}")

@@ -15,13 +15,13 @@ It cannot tell a person from a moving curtain, a ball or a shadow, and a part th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanpt.detect.detector import Detections, Frame
+from humanpt.detect.detector import Detections, Frame, Subject
 from humanpt.errors import ConfigError
 
 STILL = 0.35  # pixels of the small picture; less than this is tracking noise, measured below 0.1 on tripod clips
@@ -143,8 +143,8 @@ class MotionDetector:
     _known: list[_Subject]
     _seen: int
 
-    def __init__(self, subject: Literal["body", "hand"], config: MotionConfig | None = None) -> None:
-        self.subject: Literal["body", "hand"] = subject
+    def __init__(self, subject: Subject, config: MotionConfig | None = None) -> None:
+        self.subject: Subject = subject
         self.config = config or MotionConfig()
         self.resets = 0
         self._forget()

@@ -56,29 +56,6 @@ class TrackConfig:
             raise ConfigError(f"track.smoothing is {self.smoothing}; it lies from 0 to below 1")
 
 
-@dataclass
-class Track:
-    """What became of one subject."""
-
-    id: int
-    """Number of the track in its clip, from 0 in order of appearance."""
-    kind: BoxKind
-    """Its kind; a hand's side may be learned late."""
-    given: int | None
-    """The id that its detections brought along."""
-    start: float
-    """Time of its first box, in seconds."""
-    end: float
-    """Time of its last box so far, in seconds."""
-    boxes: int = 1
-    """Frames in which it was seen."""
-
-    @property
-    def duration(self) -> float:
-        """Seconds from its first to its last box."""
-        return self.end - self.start
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrackedFrame:
     """The answer for one frame."""
@@ -90,11 +67,13 @@ class TrackedFrame:
 
 
 class _Live:
-    """A track that may go on: its record, last box and motion."""
+    """A track that may go on."""
 
-    def __init__(self, record: Track, box: Doubles, step: int) -> None:
-        self.record = record
+    def __init__(self, number: int, kind: BoxKind, box: Doubles, timestamp: float, step: int) -> None:
+        self.number = number
+        self.kind = kind
         self.box = box
+        self.seen = timestamp
         self.step = step  # the update that saw it last
         self.velocity: Doubles | None = None  # (2,) pixels per second; unknown after one box
 
@@ -102,42 +81,39 @@ class _Live:
         """The box moved on by its velocity."""
         if self.velocity is None:
             return self.box
-        return self.box + np.tile(self.velocity * (timestamp - self.record.end), 2)
+        return self.box + np.tile(self.velocity * (timestamp - self.seen), 2)
 
     def see(self, timestamp: float, box: Doubles, kind: BoxKind, step: int, smoothing: float) -> None:
-        elapsed = timestamp - self.record.end
+        """Take in the box of the next frame."""
+        elapsed = timestamp - self.seen
         if elapsed > 0:  # two frames of one time say nothing about speed
             velocity = (_centre(box) - _centre(self.box)) / elapsed
             self.velocity = (
                 velocity if self.velocity is None else smoothing * self.velocity + (1 - smoothing) * velocity
             )
-        self.box, self.step = box, step
-        self.record.end = timestamp
-        self.record.boxes += 1
-        if self.record.kind == "hand":
-            self.record.kind = kind
+        self.box, self.seen, self.step = box, timestamp, step
+        if self.kind == "hand":
+            self.kind = kind
 
 
 class Tracker:
     """Follows the subjects of one clip; make a new one for each clip.
 
     Attributes:
-        history: every track begun so far; the place in the list is the track's id.
+        tracks: tracks begun so far; each has the number of those before it as its id.
         jumps: tracks that were ended by a jump.
     """
 
     def __init__(self, config: TrackConfig | None = None) -> None:
         self.config = config or TrackConfig()
-        self.history: list[Track] = []
+        self.tracks = 0
         self.jumps = 0
         self._live: list[_Live] = []
+        self._given: dict[
+            tuple[int, BoxKind], tuple[int, int]
+        ] = {}  # to its id, and the last update that saw it
         self._time = -np.inf
         self._step = 0
-
-    @property
-    def tracks(self) -> int:
-        """Number of tracks begun so far."""
-        return len(self.history)
 
     def update(self, timestamp: float, detections: Detections) -> TrackedFrame:
         """Give each detection of the next frame to a track, old or new.
@@ -154,48 +130,48 @@ class Tracker:
         self._time = timestamp
         self._step += 1
         boxes = detections.boxes.astype(np.float64)
-        ended = self._end([t for t in self._live if t.record.given is None and self._overdue(t)])
+        ended = self._end([track for track in self._live if self._overdue(track)])
         ids: dict[int, int] = {}
         for index in range(len(detections)):
-            self._follow_given(index, boxes, detections, ids)
+            self._follow_given(index, detections, ids)
         for track, index in self._pairs(boxes, detections, [i for i in range(len(detections)) if i not in ids]):
             if track.step == self._step - 1 and not self._plausible(track, boxes[index]):
                 self.jumps += 1
                 ended += self._end([track])
             else:
                 track.see(timestamp, boxes[index], detections.kinds[index], self._step, self.config.smoothing)
-                ids[index] = track.record.id
+                ids[index] = track.number
         for index in range(len(detections)):
             if index not in ids:
-                ids[index] = self._begin(boxes[index], detections.kinds[index], None)
+                ids[index] = self._begin(boxes[index], detections.kinds[index])
         return TrackedFrame(ids=tuple(ids[index] for index in range(len(detections))), ended=tuple(sorted(ended)))
 
     def finish(self) -> tuple[int, ...]:
         """The clip is over: end all tracks and return those that had not ended."""
-        return tuple(sorted(self._end(list(self._live))))
+        given = [number for number, _ in self._given.values()]
+        self._given.clear()
+        return tuple(sorted(self._end(list(self._live)) + given))
 
     def _overdue(self, track: _Live) -> bool:
-        return self._time - track.record.end > self.config.max_missed and track.step < self._step - 1
+        return self._time - track.seen > self.config.max_missed and track.step < self._step - 1
 
-    def _follow_given(self, index: int, boxes: Doubles, detections: Detections, ids: dict[int, int]) -> None:
+    def _follow_given(self, index: int, detections: Detections, ids: dict[int, int]) -> None:
         """Continue or begin the track of a detection that brings its id."""
         given, kind = detections.ids[index], detections.kinds[index]
         if given is None:
             return
-        same = [t for t in self._live if t.record.given == given and t.record.kind == kind]
-        if not same:
-            ids[index] = self._begin(boxes[index], kind, given)
-        elif same[0].step < self._step:
-            same[0].see(self._time, boxes[index], kind, self._step, self.config.smoothing)
-            ids[index] = same[0].record.id
-        else:
+        number, step = self._given.get((given, kind), (self.tracks, -1))
+        if step == self._step:
             raise ValueError(f"two detections of one frame ({self._time} s) are both {kind} with the id {given}")
+        self.tracks += number == self.tracks
+        self._given[given, kind] = number, self._step
+        ids[index] = number
 
     def _pairs(self, boxes: Doubles, detections: Detections, free: list[int]) -> list[tuple[_Live, int]]:
         """Tracks and detections that belong together, or would but for a jump."""
-        tracks = [track for track in self._live if track.record.given is None]
+        tracks = self._live
         predicted = np.array([track.predict(self._time) for track in tracks]).reshape(-1, 4)
-        same_kind = np.array([[_may_be(t.record.kind, detections.kinds[i]) for i in free] for t in tracks], bool)
+        same_kind = np.array([[_may_be(t.kind, detections.kinds[i]) for i in free] for t in tracks], bool)
         overlap = _iou(predicted, boxes[free])
         pairs = _assign(
             np.where(same_kind.reshape(overlap.shape) & (overlap >= self.config.min_iou), 1 - overlap, NEVER)
@@ -216,15 +192,14 @@ class Tracker:
             size, new_size
         )
 
-    def _begin(self, box: Doubles, kind: BoxKind, given: int | None) -> int:
-        record = Track(id=len(self.history), kind=kind, given=given, start=self._time, end=self._time)
-        self.history.append(record)
-        self._live.append(_Live(record, box, self._step))
-        return record.id
+    def _begin(self, box: Doubles, kind: BoxKind) -> int:
+        self._live.append(_Live(self.tracks, kind, box, self._time, self._step))
+        self.tracks += 1
+        return self.tracks - 1
 
     def _end(self, tracks: list[_Live]) -> list[int]:
         self._live = [track for track in self._live if track not in tracks]
-        return [track.record.id for track in tracks]
+        return [track.number for track in tracks]
 
 
 def _may_be(first: BoxKind, second: BoxKind) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from humanpt.data.image import decode_jpeg
 from humanpt.data.pairs import REASONS
-from humanpt.data.shards import PairRecord, Picture, ShardReader
+from humanpt.data.shards import PairSet, Picture
 from humanpt.pages.charts import histogram
 from humanpt.pages.page import write_page
 
@@ -29,11 +29,13 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
         summary: as `mkpairs` writes it.
         shards: the shard files that the summary speaks of.
     """
-    readers = [ShardReader(shard) for shard in shards]
-    rows = [(reader, row) for reader in readers for row in range(len(reader))]
-    chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, SHOWN).round().astype(int))]
-    gaps = np.concatenate([np.abs(np.diff(reader.timestamps, axis=1)).ravel() for reader in readers])
-    changes = np.concatenate([reader.change for reader in readers])
+    pairs = PairSet.open(shards)
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, SHOWN).round().astype(int)).tolist()
+    gaps, changes = [], []
+    for reader in pairs.readers:
+        gaps.append(np.abs(np.diff(reader.timestamps, axis=1)).ravel())
+        changes.append(reader.change.copy())
+        reader.release()
     rules = summary["config"]["harvest"]["pairs"]
     write_page(
         path,
@@ -48,18 +50,21 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
             (f"{summary['frames_per_second']:.0f}", "frames per second"),
         ],
         charts=[
-            histogram(gaps, "time gap (s)", [(rules["min_gap"], "min_gap"), (rules["max_gap"], "max_gap")]),
-            histogram(changes, "change (mean shift / box size)", [(rules["min_motion"], "min_motion")]),
+            histogram(
+                np.concatenate(gaps), "time gap (s)", [(rules["min_gap"], "min_gap"), (rules["max_gap"], "max_gap")]
+            ),
+            histogram(np.concatenate(changes), "change (mean shift / box size)", [(rules["min_motion"], "min_motion")]),
         ],
-        shown=[_shown(reader.record(row), reader) for reader, row in chosen],
-        total=len(rows),
+        shown=[_shown(pairs, index) for index in chosen],
+        total=len(pairs),
         clips=summary["per_clip"],
         rejected=[(REASONS[reason], count) for reason, count in summary["rejected"].items()],
         settings=json.dumps(summary["config"], indent=2),
     )
 
 
-def _shown(pair: PairRecord, reader: ShardReader) -> dict[str, Any]:
+def _shown(pairs: PairSet, index: int) -> dict[str, Any]:
+    pair, (reader, _) = pairs.record(index), pairs.locate(index)
     return {
         "image1": outlined(pair.image1),
         "image2": outlined(pair.image2),

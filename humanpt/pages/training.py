@@ -47,6 +47,8 @@ def write_training_report(
         + (" (stopped early)" if summary["interrupted"] else ""),
         figures=headline,
         reference=_reference(figures),
+        heldout=data["heldout"]["pairs"],
+        normalised=summary["config"]["task"]["normalise_target"],
         charts=_charts(log),
         panels={name: [_shown(panel) for panel in some] for name, some in panels.items()},
         split=f"{data['training']['pairs']} training pairs of {len(data['training']['sequences'])} clips; "

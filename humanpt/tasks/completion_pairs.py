@@ -268,8 +268,8 @@ class HeldOutPairs(Dataset[PairSample]):
         self.indices = rng.permutation(_counted(pairs, indices, config))[: config.heldout_pairs]
         self.wrong: NDArray[np.int64] | None = None
         if len(np.unique(pairs.sequence)) > 1:
-            others = [np.flatnonzero(pairs.sequence != sequence) for sequence in pairs.sequence[self.indices]]
-            self.wrong = np.array([rng.choice(other) for other in others], np.int64)
+            own = pairs.sequence[self.indices]
+            self.wrong = np.array([rng.choice(np.flatnonzero(pairs.sequence != s)) for s in own], np.int64)
 
     def __len__(self) -> int:
         return len(self.indices)
