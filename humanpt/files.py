@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and a look at what is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from humanpt.errors import OutputError
+from humanpt.errors import InputError, OutputError
 
 
 @contextlib.contextmanager
@@ -52,12 +52,25 @@ def write_whole(path: Path, content: str | bytes) -> None:
         OutputError: if the folder cannot be written or the disk is full.
     """
     with whole_file(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def write_json(path: Path, document: Any) -> None:
     """Write a document as indented JSON, whole or not at all; NaN becomes null."""
     write_whole(path, json.dumps(finite(document), indent=2) + "\n")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder.
+
+    Raises:
+        InputError: if that cannot be found out, for want of permission or because the name is impossible.
+    """
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: cannot be looked at ({reason}); check the path and its permissions") from None
 
 
 def finite(document: Any) -> Any:

@@ -26,9 +26,34 @@ class Outer:
             raise ConfigError("steps is 0")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    low: int = 1
+    high: int = 3
+
+    def __post_init__(self):
+        if self.low >= self.high:
+            raise ConfigError(f"low {self.low} is not below high {self.high}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    inner: Range = field(default_factory=Range)
+    limit: int = 3
+
+    def __post_init__(self):
+        if self.limit != self.inner.high:
+            raise ConfigError("limit is not high")
+
+
 def test_overrides_reach_nested_fields_with_their_types():
     changed = override(Outer(), ["inner.rate=0.25", "steps=7", "on=false", "mode=y", "inner.sizes=3,4,5", "name=b=c"])
     assert changed == Outer(name="b=c", steps=7, on=False, mode="y", inner=Inner(rate=0.25, sizes=(3, 4, 5)))
+
+
+def test_changes_are_checked_together():
+    changed = override(Pair(), ["inner.low=4", "inner.high=8", "limit=8"])
+    assert (changed.inner.low, changed.inner.high, changed.limit) == (4, 8, 8)
 
 
 def test_none_can_be_set_where_it_is_allowed():
@@ -48,6 +73,8 @@ def test_none_can_be_set_where_it_is_allowed():
         ("on=maybe", "does not fit"),
         ("steps", "field=value"),
         ("steps=0", "steps is 0"),
+        ("inner.rate=inf", "does not fit"),
+        ("inner.rate=nan", "does not fit"),
     ],
 )
 def test_what_cannot_be_set_is_refused_in_one_line(assignment, part):

@@ -13,6 +13,7 @@ from typing import Any
 from humanpt import __version__
 from humanpt.body import files as body_files
 from humanpt.errors import CheckpointError, HumanptError, InputError
+from humanpt.files import exists
 
 NEEDED = (
     *("numpy", "torch", "timm", "cv2", "av", "h5py", "scipy", "safetensors"),
@@ -84,7 +85,7 @@ def _device() -> dict[str, Any]:
 
 def _look_at(path: Path) -> dict[str, Any]:
     """Check a shard, a folder of shards, a checkpoint or the folder of a run."""
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{path}: no such file or folder; give a shard, a folder of shards, or a run")
     if path.is_dir() and any(path.glob("*.safetensors")):
         return _look_at_run(path)

@@ -121,6 +121,9 @@ def run(
     config = override(config, changes)
     pairs = PairSet.open(data, subject_kind=config.subject)
     training, heldout = pairs.split(config.heldout, config.seed)
+    # A process per core is the parallelism; and it is set here because OpenCV's threads do not survive a fork: a loader
+    # process that touched them would wait for ever.
+    cv2.setNumThreads(1)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
@@ -210,9 +213,8 @@ def _batches(samples: CompletionSamples, config: PretrainConfig, first_step: int
 
 
 def _start_worker(worker: int) -> None:
-    """Ctrl-C is for the training process; its loaders end with it. A process per core is the parallelism."""
+    """Ctrl-C is for the training process; its loaders end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
 
 
 def _initialise(task: CompletionTask, init: Path, report: Report) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from humanpt.errors import InputError
+from humanpt.files import exists
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm")
+OTHER_PICTURE_ENDINGS = (".gif", ".heic", ".heif", ".avif", ".jp2", ".exr", ".tga", ".dng", ".psd", ".jxl")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -51,14 +53,14 @@ def natural_key(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in parts], path.name
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path, endings: Sequence[str] = PICTURE_ENDINGS) -> list[Path]:
     """The files with a picture's name that lie directly in a folder, in natural order."""
-    return [path for path in _entries(folder) if path.suffix.lower() in PICTURE_ENDINGS and not path.is_dir()]
+    return [path for path in _entries(folder) if path.suffix.lower() in endings and not path.is_dir()]
 
 
 def _expand(source: Path, *, in_list: bool = False) -> Iterator[tuple[Path, str]]:
     """The clips that one input stands for, with their names relative to it."""
-    if not source.exists():
+    if not exists(source):
         raise InputError(f"{source}: no such file or folder; check the path")
     if source.is_dir():
         clips = list(_search(source, set()))
@@ -86,7 +88,7 @@ def _read_list(source: Path) -> Iterator[tuple[Path, str]]:
         raise InputError(f"{source}: the list names no clip; write one path per line")
     for number, entry in entries:
         path = source.parent / Path(entry).expanduser()
-        if not path.exists():
+        if not exists(path):
             raise InputError(f"{source}:{number}: no such file or folder as {entry}; correct or remove the line")
         if path.suffix.lower() == ".txt" and path.is_file():
             raise InputError(f"{source}:{number}: {entry} is a list within a list; name its clips here")

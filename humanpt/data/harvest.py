@@ -205,7 +205,6 @@ class _Reaper:
             track.end = frame.timestamp
             if not track.chooser.due(frame.timestamp):
                 continue
-            track.chooser.asked(frame.timestamp)
             candidate = self._crop(frame, detections, index)
             if candidate:
                 track.waiting += track.chooser.offer(candidate)

@@ -142,13 +142,12 @@ class PairChooser:
         self._asked = -np.inf
 
     def due(self, timestamp: float) -> bool:
-        """Whether the track wants a picture at this time; asked before anything is cropped."""
+        """Whether the track wants a picture at this time; asked before anything is cropped, and a yes is remembered."""
         # Half a millisecond of slack: timestamps of a steady clip are not exact multiples of its frame time.
-        return timestamp - self._asked >= self.config.every - 5e-4
-
-    def asked(self, timestamp: float) -> None:
-        """Note that a picture was looked for at this time, whether or not one could be cut."""
+        if timestamp - self._asked < self.config.every - 5e-4:
+            return False
         self._asked = timestamp
+        return True
 
     def offer(self, new: Candidate) -> list[ChosenPair]:
         """Look for earlier partners of a new picture; the picture then waits for later ones itself."""

@@ -15,6 +15,7 @@ from humanpt.data.image import Rgb
 from humanpt.data.records import PairRecord, SubjectKind
 from humanpt.data.shard_reader import ShardReader, no_pairs
 from humanpt.errors import InputError, ShardError
+from humanpt.files import exists
 
 MAPPED_AT_ONCE = 256  # each mapped shard holds a file descriptor, and 1024 of them are a usual limit
 
@@ -25,7 +26,7 @@ def find_shards(path: Path) -> list[Path]:
     Raises:
         InputError: if the path does not exist, or the folder holds no shard.
     """
-    if path.is_file():
+    if exists(path) and path.is_file():
         return [path]
     if not path.is_dir():
         raise InputError(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanpt.data.clips import pictures_in
+from humanpt.data.clips import OTHER_PICTURE_ENDINGS, PICTURE_ENDINGS, pictures_in
 from humanpt.data.frame import ArrayFrame, Clip, Frame
 from humanpt.errors import InputError
 
@@ -26,7 +26,8 @@ class FolderClip(Clip):
     def __init__(self, path: Path, rate: float) -> None:
         self.path = path
         self.damage = []
-        self._pictures = pictures_in(path)
+        # Pictures of kinds that OpenCV may not read keep their places too: a gap is named, and nothing moves up.
+        self._pictures = pictures_in(path, PICTURE_ENDINGS + OTHER_PICTURE_ENDINGS)
         if not self._pictures:
             raise InputError(f"{path}: a folder without pictures; name a video file in it, or a folder of frames")
         readable = (rgb for rgb in map(_read, self._pictures) if rgb is not None)
@@ -45,7 +46,7 @@ class FolderClip(Clip):
         for number, path in enumerate(self._pictures):
             rgb = _read(path)
             if rgb is None:
-                self.damage.append(f"{path.name}: not a picture that can be read, left out")
+                self.damage.append(f"{path.name}: not a picture that can be read, left out; convert or copy it again")
             elif rgb.shape[:2] != (self.height, self.width):
                 size = f"{rgb.shape[1]} x {rgb.shape[0]}"
                 self.damage.append(f"{path.name}: {size} pixels instead of {self.width} x {self.height}, left out")

@@ -109,9 +109,7 @@ class Tracker:
         self.tracks = 0
         self.jumps = 0
         self._live: list[_Live] = []
-        self._given: dict[
-            tuple[int, BoxKind], tuple[int, int]
-        ] = {}  # to its id, and the last update that saw it
+        self._given: dict[tuple[int, BoxKind], tuple[int, int]] = {}  # to its id, and the last update that saw it
         self._time = -np.inf
         self._step = 0
 

@@ -243,8 +243,10 @@ def _opened(path: Path) -> Iterator[Any]:
         )
     try:
         with path.open("rb") as file:
-            start = file.read(8)
-        if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":  # a zip by torch.save, or a bare pickle
+            start = file.read(9)
+        # A zip by torch.save, or a bare pickle. A safetensors file may begin with the same bytes, which are the length
+        # of its header, but the header itself begins with a brace.
+        if (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80") and start[8:] != b"{":
             raise CheckpointError(
                 f"{path}: it is a pickled file, and those can run code, so it was not opened; "
                 "give a .safetensors file written by humanpt"

@@ -16,8 +16,12 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from humanpt.cli.app import app
+from humanpt.commands import mkpairs as command
+from humanpt.config import override
+from humanpt.data.harvest import HarvestConfig
 from humanpt.data.image import encode_jpeg
 from humanpt.data.shards import PairSet, ShardReader
+from humanpt.engine.report import Silent
 from tests.clips import write_sound
 from tests.scenes import figure_box, figure_clip, figure_frames
 
@@ -124,25 +128,34 @@ def test_another_seed_draws_other_pairs(made, clips, tmp_path):
     assert digests(tmp_path / "pairs") != digests(made[0])
 
 
-def test_small_groups_make_several_shards_of_the_same_pairs(made, clips, tmp_path, monkeypatch):
-    from humanpt.commands import mkpairs as command
-
-    monkeypatch.setattr(command.MkpairsConfig, "shard_bytes", 1)
-    monkeypatch.setattr(
-        command.MkpairsConfig.__init__,
-        "__kwdefaults__",
-        {**command.MkpairsConfig.__init__.__kwdefaults__, "shard_bytes": 1},
-    )
-    result = mkpairs(clips, "--out", tmp_path / "pairs", "--json")
-    assert len(json.loads(result.stdout)["shards"]) == 3
+def test_small_groups_make_several_shards_of_the_same_pairs(made, clips, tmp_path):
+    harvest = override(HarvestConfig(), [word for word in QUICK if "=" in word])
+    config = command.MkpairsConfig(harvest=harvest, shard_bytes=1)
+    summary = command.run([clips], tmp_path / "pairs", config, Silent())
+    assert len(summary["shards"]) == 3
     assert len(PairSet.open([tmp_path / "pairs"])) == len(PairSet.open([made[0]]))
+
+
+def test_a_picture_in_several_pairs_is_stored_once(made):
+    reader = ShardReader(made[0] / "pairs-00000.h5")
+    places = {(source, frame, track): set() for source, frame, track in moments(reader)}
+    for key, place in zip(moments(reader), reader.column("jpeg_offset").ravel().tolist(), strict=True):
+        places[key].add(place)
+    assert len(places) < 2 * len(reader)
+    assert all(len(stored) == 1 for stored in places.values())
+
+
+def moments(reader):
+    """Source, frame and track of every picture of a shard, in row order."""
+    sources, frames = reader.column("source").ravel().tolist(), reader.frames.ravel().tolist()
+    return list(zip(sources, frames, np.repeat(reader.tracks, 2).tolist(), strict=True))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_run_resumes_to_the_same_bytes(made, clips, tmp_path, how):
     out = tmp_path / "pairs"
-    command = [sys.executable, "-m", "humanpt", "mkpairs", clips, "--out", out, *QUICK, "--source-licence", "CC0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT) as process:
+    words = [sys.executable, "-m", "humanpt", "mkpairs", clips, "--out", out, *QUICK, "--source-licence", "CC0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, cwd=ROOT) as process:
         until = time.monotonic() + 60
         while not list((out / ".mkpairs").glob("0*.json")) and time.monotonic() < until:
             time.sleep(0.01)
@@ -158,6 +171,39 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(made, clips, tmp_path, how
     assert digests(out) == digests(made[0])
     assert not (out / ".mkpairs").exists()
     one_line_error(mkpairs(clips, "--out", out, "--resume", "--source-licence", "CC0"), "nothing to resume")
+
+
+def test_resume_and_overwrite_exclude_each_other(clips, tmp_path):
+    one_line_error(mkpairs(clips / "walk0.mp4", "--out", tmp_path, "--resume", "--overwrite"), "one of them")
+
+
+def test_ctrl_c_at_a_terminal_reaches_every_process_and_ends_without_a_traceback(clips, tmp_path):
+    """A terminal sends Ctrl-C to the whole group, also while the first worker is being started."""
+    for delay in (0.3, 0.8, 1.3):
+        out = tmp_path / f"pairs{delay}"
+        words = [sys.executable, "-m", "humanpt", "mkpairs", clips, "--out", out, *QUICK]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, cwd=ROOT, start_new_session=True) as process:
+            until = time.monotonic() + 60
+            while not (out / ".mkpairs" / "plan.json").exists() and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(delay)
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        assert b"Traceback" not in said, said.decode()
+        assert process.returncode in (0, 130)
+
+
+def test_a_changed_boxes_file_does_not_resume(clips, tmp_path):
+    boxes, out = tmp_path / "boxes.csv", tmp_path / "pairs"
+    boxes.write_text("frame,x1,y1,x2,y2\n0,1,1,90,90\n")
+    words = (clips / "walk0.mp4", "--out", out, "--detector", f"boxes:{boxes}")
+    mkpairs(*words)
+    plan = {"version": "0", "settings": {}, "detector": "0", "clips": []}
+    (out / ".mkpairs").mkdir(exist_ok=True)
+    (out / ".mkpairs" / "plan.json").write_text(json.dumps(plan))
+    one_line_error(mkpairs(*words, "--resume"), "begun with other")
+    (out / ".mkpairs" / "plan.json").write_text("{")
+    one_line_error(mkpairs(*words, "--resume"), "plan.json", "damaged")
 
 
 def test_overwrite_starts_again_but_spares_what_it_did_not_write(clips, tmp_path):
@@ -207,11 +253,15 @@ def test_a_frame_folder_is_a_clip_and_a_stranger_in_it_is_named(tmp_path):
     for i, frame in enumerate(figure_frames(40)):
         (frames / f"{i}.jpg").write_bytes(encode_jpeg(frame, 95))
     (frames / "12.jpg").write_text("not a picture")
+    (frames / "20.jpg").rename(frames / "20.heic")
+    (frames / "20.heic").write_bytes(b"another format")
     result = mkpairs(tmp_path / "videos", "--out", tmp_path / "pairs", "--json")
     clip = json.loads(result.stdout)["per_clip"][0]
     assert clip["reader"] == "frames"
     assert clip["pairs"] > 0
-    assert any("12.jpg" in note for note in clip["notes"])
+    assert [note.partition(":")[0] for note in clip["notes"]] == ["12.jpg", "20.heic"]
+    assert clip["frames"] == 38
+    assert ShardReader(tmp_path / "pairs" / "pairs-00000.h5").frames.max() > 37  # nothing moved up
 
 
 def test_boxes_from_a_file_are_followed(clips, tmp_path):
@@ -241,7 +291,9 @@ def test_hands_are_marked_as_hands(clips, tmp_path):
 def test_nobody_anywhere_ends_with_1_and_advice(clips, tmp_path):
     out = tmp_path / "pairs"
     one_line_error(mkpairs(clips / "empty.mp4", "--out", out), "no people found", "--detector boxes:FILE", code=1)
-    assert json.loads((out / "summary.json").read_text())["pairs"] == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["pairs"] == 0
+    assert "no people found in 1 clip (" in summary["problem"]
     assert mkpairs(clips / "walk0.mp4", "--out", out).exit_code == 0
 
 
@@ -310,8 +362,8 @@ def test_a_full_disk_ends_in_one_line_and_keeps_finished_shards(clips, tmp_path)
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000));"
         "sys.argv[0] = 'humanpt'; from humanpt.cli.app import main; main()"
     )
-    command = [sys.executable, "-c", code, "mkpairs", clips / "walk0.mp4", "--out", out, *QUICK]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    words = [sys.executable, "-c", code, "mkpairs", clips / "walk0.mp4", "--out", out, *QUICK]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stderr.count("error: ") == 1
@@ -324,7 +376,7 @@ def test_a_worker_that_dies_costs_its_clip_alone(clips, tmp_path):
     """One clip's worker is killed while it works; the others' pairs are all there."""
     out = tmp_path / "pairs"
     figure_clip(tmp_path / "long.mp4", count=1500)
-    command = [
+    words = [
         sys.executable,
         "-m",
         "humanpt",
@@ -334,7 +386,7 @@ def test_a_worker_that_dies_costs_its_clip_alone(clips, tmp_path):
         clips / "walk1.mp4",
     ]
     with subprocess.Popen(
-        [*command, "--out", out, *QUICK, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
+        [*words, "--out", out, *QUICK, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
     ) as process:
         victim = worker_on(tmp_path / "long.mp4", process.pid)
         os.kill(victim, signal.SIGKILL)

@@ -19,6 +19,7 @@ def candidate(time, place):
         frame=round(time * 100),
         timestamp=time,
         crop=crop,
+        quality=90,
         mask=np.ones((64, 64), np.bool_),
         mask_kind="box",
         box=box,

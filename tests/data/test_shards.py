@@ -153,12 +153,14 @@ def test_the_reader_on_the_page_reads_a_shard(shard, monkeypatch, capsys):
 
 
 def test_memory_does_not_grow_with_the_shard(tmp_path):
-    big = pair(0, image1=picture(0, jpeg=b"\xff\xd8" + os.urandom(100_000)))
+    def big():
+        return pair(0, image1=picture(0, jpeg=b"\xff\xd8" + os.urandom(100_000)))
+
     with ShardWriter(tmp_path / "a.h5", subject_kind="body", crop_size=32, config={}, sources=[source()]) as shard:
-        shard.append(big)
+        shard.append(big())
         tracemalloc.start()
         for _ in range(300):
-            shard.append(big)
+            shard.append(big())
         shard.close()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

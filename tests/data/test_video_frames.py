@@ -52,7 +52,8 @@ def test_what_is_no_picture_is_named_and_its_number_kept(tmp_path):
     (folder / "4.png").write_bytes(whole[:20])
     clip = open_clip(folder)
     assert [(frame.number, read_number(frame.rgb())) for frame in clip.frames()] == [(0, 0), (2, 2), (5, 5)]
-    assert clip.damage == [f"{name}: not a picture that can be read, left out" for name in ("1.png", "3.jpg", "4.png")]
+    advice = "not a picture that can be read, left out; convert or copy it again"
+    assert clip.damage == [f"{name}: {advice}" for name in ("1.png", "3.jpg", "4.png")]
 
 
 def test_a_picture_of_another_size_is_refused_by_name(tmp_path):
