@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanpt.data.image import warp_mask
-
-MASK_SIZE = 64  # a subject mask is stored on a 64 x 64 grid over its crop: 4 x 4 pixels of a 256-px crop each
+from humanpt.data.records import MASK_SIZE
 
 
 def square_around(box: NDArray[np.float32], margin: float) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from humanpt.data.crops import MASK_SIZE, mask_in_square, share_inside, square_around
+from humanpt.data.crops import mask_in_square, share_inside, square_around
+from humanpt.data.records import MASK_SIZE
 
 
 def test_the_square_has_the_boxs_centre_and_the_margin_of_its_longer_side():
