@@ -30,6 +30,14 @@ class _Commands(TyperGroup):
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except OSError as error:  # all others have become one line before: this is stdout
+            from humanpt.cli.console import print_error
+
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+            if isinstance(error, BrokenPipeError):
+                sys.exit(0)  # whoever read the result has seen enough
+            print_error(f"the result cannot be written to standard output ({error.strerror})")
+            sys.exit(2)
 
 
 app = typer.Typer(
@@ -122,7 +130,8 @@ def mkpairs(
 @app.command()
 def pretrain(
     data: Annotated[
-        list[Path] | None, typer.Option(help="Folder of pair shards; repeat for several.", show_default="pairs")
+        list[Path] | None,
+        typer.Option(help="Folder of pair shards; repeatable.", show_default="pairs"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/SUBJECT-RECIPE-N")] = None,
     hand: Hand = False,
@@ -160,7 +169,7 @@ def pretrain(
         summary = command.run(
             pretrain_recipe(recipe, subject),
             changes,
-            data or [Path("pairs")],
+            data,
             out,
             report,
             device=device,

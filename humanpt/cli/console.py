@@ -40,16 +40,18 @@ class Bars:
         self._figures: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def stage(self, name: str, total: int | None, unit: str) -> None:
         """Begin a new bar; the one before it is over."""
+        if stderr.is_terminal and self._task is None:
+            self._progress.start()
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._figures = {}
@@ -64,6 +66,11 @@ class Bars:
     def note(self, text: str) -> None:
         """One line above the bar."""
         stderr.print(escape(text), soft_wrap=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is not one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def print_json(document: Any) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from humanpt.cli.console import print_line, print_table
+from humanpt.cli.console import counted, print_line, print_table
 
 
 def show_mkpairs(summary: dict[str, Any]) -> None:
     """Totals, clips and rejections of `mkpairs`."""
     print_table(
-        f"{summary['pairs']} pairs from {summary['clips']} clips ({summary['subject']}, {summary['detector']})",
+        f"{counted(summary['pairs'], 'pair')} from {counted(summary['clips'], 'clip')} "
+        f"({summary['subject']}, {summary['detector']})",
         ("clip", "reader", "frames", "with subject", "tracks", "jumps", "pairs"),
         [
             (
@@ -20,7 +21,7 @@ def show_mkpairs(summary: dict[str, Any]) -> None:
                 f"{clip['found']} of {clip['looked']}",
                 f"{clip['kept_tracks']} of {clip['tracks']}",
                 clip["jumps"],
-                clip["problem"] or clip["pairs"],
+                "-" if clip["problem"] else clip["pairs"],
             )
             for clip in summary["per_clip"]
         ],
@@ -29,11 +30,11 @@ def show_mkpairs(summary: dict[str, Any]) -> None:
         rows = [(summary["reasons"][reason], count) for reason, count in summary["rejected"].items()]
         print_table("left out (pictures, or partners tried for one)", ("why", "count"), rows)
     for clip in summary["per_clip"]:
-        for note in clip["notes"]:
-            print_line(f"{clip['name']}: {note}")
+        for note in [*clip["notes"], *([clip["problem"]] if clip["problem"] else [])]:
+            print_line(note if clip["name"] in note else f"{clip['name']}: {note}")
     print_line(
         f"{summary['frames']} frames in {summary['seconds']:.1f} s, {summary['frames_per_second']:.0f} per second; "
-        f"{len(summary['shards'])} shards in {summary['out']}"
+        f"{counted(len(summary['shards']), 'shard')} in {summary['out']}"
     )
     if summary["preview"]:
         print_line(f"look at the pairs: {summary['preview']}")
@@ -55,7 +56,7 @@ def show_doctor(found: dict[str, Any]) -> None:
         print_line("  ".join(f"{name} {value}" for name, value in entry.items() if value not in (None, {})))
     for problem in found["problems"]:
         print_line(f"problem: {problem}")
-    print_line("all is well" if found["ok"] else f"{len(found['problems'])} problems")
+    print_line("all is well" if found["ok"] else counted(len(found["problems"]), "problem"))
 
 
 def show_pretrain(summary: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from humanpt.data.clips import FoundClip, find_clips
 from humanpt.data.harvest import Harvest, HarvestConfig, clip_bytes, content_hash, harvest
 from humanpt.data.pairs import REASONS
 from humanpt.data.shards import ShardReader, ShardWriter
+from humanpt.data.video import open_clip
 from humanpt.detect.choose import check_detector
 from humanpt.engine.report import Report
 from humanpt.errors import ConfigError, InputError, OutputError
@@ -36,6 +37,18 @@ from humanpt.workers import Ended, Tell, run_jobs
 SUMMARY = "summary.json"
 PREVIEW = "preview.html"
 WORK = ".mkpairs"
+TIPS = {
+    "small": "pairs.min_size=48",
+    "outside": "pairs.min_inside=0.2",
+    "near-duplicate": "pairs.novelty=0.005",
+    "alone": "pairs.every=0.1",
+    "still": "pairs.min_motion=0.02",
+    "far": "pairs.max_motion=1",
+    "hidden": "pairs.min_visible=0",
+    "used up": "pairs.max_uses=10",
+    "short track": "pairs.min_track=0.2",
+}
+"""What to try when most was left out for a reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +227,8 @@ def _prepare(out: Path, work: Path, config: MkpairsConfig, plan: _Plan, *, resum
         raise OutputError(f"{out}: is a file; --out names a folder")
     held = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if overwrite:
+        if held:
+            _see_that_one_opens(plan, config)  # before anything is lost
         _clear(out)
     elif resume and promised.is_file():
         earlier = _read_json(promised)
@@ -231,6 +246,19 @@ def _prepare(out: Path, work: Path, config: MkpairsConfig, plan: _Plan, *, resum
             f"{out}: is not empty; add --resume to go on, --overwrite to start again, or choose another --out"
         )
     write_json(promised, promise)
+
+
+def _see_that_one_opens(plan: _Plan, config: MkpairsConfig) -> None:
+    """Raise what the first clip raises if none of them can be opened."""
+    first: InputError | None = None
+    for clip in plan.clips:
+        try:
+            open_clip(clip.path, config.harvest.decoder)
+            return
+        except InputError as error:
+            first = first or error
+    if first:
+        raise first
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -307,7 +335,7 @@ def _why_nothing(summary: dict[str, Any]) -> str:
     reasons = ", ".join(f"{count} {REASONS[reason]}" for reason, count in summary["rejected"].items())
     return (
         f"{what} found in {summary['found']} frames, but no pair passed the rules ({reasons or 'no track lasted'}); "
-        "loosen them, for example --set pairs.min_motion=0.02 or --set pairs.min_size=48"
+        f"loosen them, for example --set {TIPS[max(summary['rejected'], key=summary['rejected'].get, default='alone')]}"
     )
 
 

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from humanpt import __version__
-from humanpt.config import from_dict, override, to_dict, to_json
+from humanpt.config import field_names, from_dict, override, to_dict, to_json
 from humanpt.data.order import StreamBatches
 from humanpt.data.shards import PairSet
-from humanpt.engine.checkpoint import Provenance, load_weights, read_header
+from humanpt.engine.checkpoint import Header, Provenance, load_weights, read_header
 from humanpt.engine.loop import BEST, LAST, LOG, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
@@ -82,7 +82,7 @@ class PretrainConfig:
 def run(
     config: PretrainConfig,
     changes: Sequence[str],
-    data: Sequence[Path],
+    data: Sequence[Path] | None,
     out: Path | None,
     report: Report,
     *,
@@ -96,7 +96,7 @@ def run(
     Args:
         config: a recipe's config.
         changes: `field=value` texts applied to it, or, on resuming, to what the run was begun with.
-        data: folders of shards.
+        data: folders of shards; None means `pairs`, or on resuming those that the run was begun with.
         out: the run's folder; None names a new one under runs/, or on resuming the newest of this recipe there.
         device, precision: as for `choose_device` and `choose_precision`.
         init: a run or checkpoint whose weights to start from.
@@ -114,11 +114,18 @@ def run(
     how = choose_precision(precision, where)
     out = out or (_newest_run(config) if resume else _new_run(config))
     last = out / LAST
+    for change in changes:
+        if change.partition("=")[0].strip() in ("recipe", "subject"):
+            raise ConfigError(f"--set {change}: choose these by --recipe, and by --hand or --body")
     if resume:
-        config = _begun_with(out, config)
-    elif last.exists():
-        raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
-    config = override(config, changes)
+        begun, header = _begun_with(out, config)
+        config = override(begun, changes)
+        _tell_changes(begun, config, report)
+        data = data or [Path(folder) for folder in header.provenance.ledger["data"]]
+    else:
+        _refuse_used(out)
+        config = override(config, changes)
+        data = data or [Path("pairs")]
     pairs = PairSet.open(data, subject_kind=config.subject)
     training, heldout = pairs.split(config.heldout, config.seed)
     # A process per core is the parallelism; and it is set here because OpenCV's threads do not survive a fork: a loader
@@ -136,9 +143,8 @@ def run(
         )
     ledger = _ledger(pairs, training, heldout, data)
     if resume:
-        begun = read_header(last).provenance.ledger
-        _same_data(begun, ledger, last)
-        ledger["init"] = begun["init"]
+        _same_data(header.provenance.ledger, ledger, last)
+        ledger["init"] = header.provenance.ledger["init"]
     elif init is not None:
         ledger["init"] = _initialise(task, init, report)
     write_whole(out / CONFIG, to_json(config) + "\n")
@@ -177,6 +183,7 @@ def _new_run(config: PretrainConfig) -> Path:
 def _newest_run(config: PretrainConfig) -> Path:
     pattern = _run_name(config)
     found = [(int(match[1]), folder) for folder in Path("runs").glob("*") if (match := pattern.fullmatch(folder.name))]
+    found = [(number, folder) for number, folder in found if (folder / LAST).is_file()]
     if not found:
         raise InputError(f"runs/: no run of {config.subject} {config.recipe} to resume; name it with --out")
     return max(found)[1]
@@ -186,15 +193,40 @@ def _run_name(config: PretrainConfig) -> re.Pattern[str]:
     return re.compile(re.escape(f"{config.subject}-{config.recipe}-") + r"(\d+)")
 
 
-def _begun_with(out: Path, config: PretrainConfig) -> PretrainConfig:
-    """The config that a run was begun with, for the same recipe and subject."""
+def _refuse_used(out: Path) -> None:
+    """Refuse a folder that holds anything but what a run leaves that stopped before its first save."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; --out names a folder")
+    held = sorted({path.name for path in out.iterdir()} - {CONFIG, LOG, "tensorboard"}) if out.is_dir() else []
+    if LAST in held:
+        raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
+    if held:
+        raise OutputError(f"{out}: is not empty (it holds {held[0]}); choose another --out")
+
+
+def _tell_changes(begun: PretrainConfig, config: PretrainConfig, report: Report) -> None:
+    """Say what a resumed run does otherwise than it was begun, but for its length."""
+    free = ("loop.steps", "loop.epochs", "loop.log_every", "loop.eval_every", "loop.save_every", "loop.save_seconds")
+    changed = [name for name in field_names(config) if _value(begun, name) != _value(config, name)]
+    if changed := [name for name in changed if name not in free]:
+        report.note(f"changed on resuming: {', '.join(changed)}; the run is no longer the one that it was begun as")
+
+
+def _value(config: Any, name: str) -> Any:
+    return reduce(getattr, name.split("."), config)
+
+
+def _begun_with(out: Path, config: PretrainConfig) -> tuple[PretrainConfig, Header]:
+    """The config that a run was begun with, for the same recipe and subject, and the header of its checkpoint."""
+    if not (out / LAST).is_file():
+        raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without --resume")
     header = read_header(out / LAST)
     begun = from_dict(PretrainConfig, header.provenance.config, str(out / LAST))
     if (begun.recipe, begun.subject) != (config.recipe, config.subject):
         raise CheckpointError(
             f"{out}: was begun with --recipe {begun.recipe} --{begun.subject}; give the same to resume it"
         )
-    return begun
+    return begun, header
 
 
 def _batches(samples: CompletionSamples, config: PretrainConfig, first_step: int) -> Iterator[PairBatch]:

@@ -246,7 +246,7 @@ class MotionDetector:
         """Take this frame as the first of a fresh model."""
         if self._sway is not None:
             self.resets += 1
-            self.remark = f"the camera moved or the shot was cut {self.resets} times; motion started anew"
+            self.remark = f"the camera moved or the shot was cut; motion started anew, times: {self.resets}"
         self._forget()
         self._sway = _Sway(grey)
         for _ in range(PRIMING):
