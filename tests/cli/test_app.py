@@ -60,6 +60,21 @@ def test_the_shell_completes_commands():
     assert "mkpairs" in done.stdout.split()
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m humanpt doctor --json | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["{", "0"]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_standard_output_is_one_line():
+    command = f"{sys.executable} -m humanpt doctor > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "standard output" in done.stderr
+
+
 def test_doctor_finds_what_is_needed():
     result = humanpt_command("doctor", "--json")
     assert result.exit_code == 0, result.output

@@ -217,6 +217,15 @@ def test_overwrite_starts_again_but_spares_what_it_did_not_write(clips, tmp_path
     assert (out / "thesis.tex").read_text() == "mine"
 
 
+def test_overwrite_loses_nothing_when_no_clip_can_be_read(clips, tmp_path):
+    out = tmp_path / "pairs"
+    assert mkpairs(clips / "walk0.mp4", "--out", out).exit_code == 0
+    before = digests(out)
+    (tmp_path / "text.mp4").write_text("I am no video")
+    one_line_error(mkpairs(tmp_path / "text.mp4", "--out", out, "--overwrite"), "text.mp4")
+    assert digests(out) == before
+
+
 def test_bad_clips_cost_themselves_alone(clips, tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()

@@ -291,6 +291,27 @@ def test_resuming_a_finished_run_keeps_its_figures(pairs, tmp_path):
     assert "one of another clip" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_a_folder_with_other_things_in_it_is_not_used(pairs, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    one_line_error(pretrain("--data", pairs, "--out", tmp_path, "--steps", 3), "thesis.tex", "--out")
+    one_line_error(pretrain("--data", pairs, "--out", pairs, "--steps", 3), "pairs-00000.h5")
+
+
+def test_resuming_finds_its_own_pairs_and_says_what_is_done_otherwise(pairs, tmp_path):
+    out = tmp_path / "run"
+    assert pretrain("--data", pairs, "--out", out, "--steps", 2).exit_code == 0
+    result = pretrain("--out", out, "--resume", "--steps", 4, "--set", "optim.base_lr=1e-3", "--json")
+    assert result.exit_code == 0, result.output
+    assert "changed on resuming: optim.base_lr;" in result.stderr
+    assert json.loads(result.stdout)["steps"] == 4
+    assert json.loads((out / "config.json").read_text())["loop"]["steps"] == 4
+
+
+@pytest.mark.parametrize("change", ["recipe=mine", "subject=hand"])
+def test_what_has_an_option_of_its_own_is_not_set_behind_its_back(pairs, tmp_path, change):
+    one_line_error(pretrain("--data", pairs, "--out", tmp_path / "run", "--set", change), "--recipe")
+
+
 def test_another_recipe_does_not_resume(trained, pairs):
     result = CliRunner().invoke(
         app, ["pretrain", "--data", str(pairs), "--out", str(trained[0]), "--resume", "--recipe", "vits16_small"]
