@@ -7,13 +7,13 @@ is lost.
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -58,6 +58,7 @@ def run_jobs(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
+    _start_server()
     running: dict[Connection, tuple[BaseProcess, Job]] = {}
     waiting = list(reversed(jobs))
     try:
@@ -66,8 +67,7 @@ def run_jobs(
                 job = waiting.pop()
                 ours, theirs = context.Pipe(duplex=False)
                 worker = context.Process(target=_run_one, args=(work, job, theirs), daemon=True)
-                with _ctrl_c_ignored():  # by the worker, and by the server that is started with the first one
-                    worker.start()
+                worker.start()
                 theirs.close()
                 running[ours] = (worker, job)
             for ready in wait(list(running)):
@@ -94,15 +94,14 @@ def run_jobs(
             left.join()
 
 
-@contextlib.contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    """Hold back Ctrl-C, which is for the parent, from processes that are started inside."""
+def _start_server() -> None:
+    """Start the server that workers are forked from, deaf to Ctrl-C as they will be: that is for this process alone."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        forkserver.ensure_running()
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by what is started now
     try:
-        yield
+        forkserver.ensure_running()
     finally:
         signal.signal(signal.SIGINT, before)
 
