@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from typing import Literal
 
 from humanpt.commands.pretrain import PretrainConfig
 from humanpt.errors import ConfigError
-from humanpt.recipes.pretrain import PRETRAIN
-
-Subject = Literal["body", "hand"]
+from humanpt.recipes.pretrain import PRETRAIN, Subject
 
 
 def pretrain_recipe(name: str, subject: Subject) -> PretrainConfig:
