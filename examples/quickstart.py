@@ -51,7 +51,7 @@ def write_index(folder: Path) -> Path:
         told = f"a wrong reference makes it {margin:+.1%} worse" if margin is not None else "nothing was held out"
         rows.append(
             f"<h2>{kind}</h2><p><a href='{kind}-pairs/preview.html'>{pairs['pairs']} pairs</a> from "
-            f"{pairs['clips']} clips. <a href='{kind}-run/report.html'>What the network learned</a> in "
+            f"{pairs['parts']} clips. <a href='{kind}-run/report.html'>What the network learned</a> in "
             f"{run['steps']} steps: {escape(told)}.</p>"
         )
     page = folder / "index.html"

@@ -106,6 +106,7 @@ def mkpairs(
     from humanpt.cli.console import Bars, print_json
     from humanpt.cli.results import show_mkpairs
     from humanpt.commands import mkpairs as command
+    from humanpt.commands.makers import ClipMaker
     from humanpt.config import override
     from humanpt.data.harvest import HarvestConfig
 
@@ -116,9 +117,10 @@ def mkpairs(
         seed=seed,
         source_licence=source_licence,
     )
-    config = command.MkpairsConfig(harvest=override(harvest, overrides or []), workers=workers or _cores())
+    maker = ClipMaker(inputs=inputs, config=override(harvest, overrides or []))
+    config = command.MkpairsConfig(workers=workers or _cores())
     with Bars() as report:
-        summary = command.run(inputs, out, config, report, resume=resume, overwrite=overwrite)
+        summary = command.run(maker, out, config, report, resume=resume, overwrite=overwrite)
     if json:
         print_json(summary)
     else:

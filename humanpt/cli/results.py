@@ -10,9 +10,9 @@ from humanpt.cli.console import counted, print_line, print_table
 def show_mkpairs(summary: dict[str, Any]) -> None:
     """Totals, clips and rejections of `mkpairs`."""
     print_table(
-        f"{counted(summary['pairs'], 'pair')} from {counted(summary['clips'], 'clip')} "
+        f"{counted(summary['pairs'], 'pair')} from {counted(summary['parts'], summary['noun'])} "
         f"({summary['subject']}, {summary['detector']})",
-        ("clip", "reader", "frames", "with subject", "tracks", "jumps", "pairs"),
+        (summary["noun"], "reader", "frames", "with subject", "tracks", "jumps", "pairs"),
         [
             (
                 clip["name"],
@@ -23,13 +23,13 @@ def show_mkpairs(summary: dict[str, Any]) -> None:
                 clip["jumps"],
                 "-" if clip["problem"] else clip["pairs"],
             )
-            for clip in summary["per_clip"]
+            for clip in summary["per_part"]
         ],
     )
     if summary["rejected"]:
         rows = [(summary["reasons"][reason], count) for reason, count in summary["rejected"].items()]
         print_table("left out (pictures, or partners tried for one)", ("why", "count"), rows)
-    for clip in summary["per_clip"]:
+    for clip in summary["per_part"]:
         for note in [*clip["notes"], *([clip["problem"]] if clip["problem"] else [])]:
             print_line(note if clip["name"] in note else f"{clip['name']}: {note}")
     print_line(

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanpt.data.image import decode_jpeg
-from humanpt.data.pairs import REASONS
 from humanpt.data.shards import PairSet, Picture
 from humanpt.pages.charts import histogram
 from humanpt.pages.page import write_page
@@ -36,7 +35,7 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
         gaps.append(np.abs(np.diff(reader.timestamps, axis=1)).ravel())
         changes.append(reader.change.copy())
         reader.release()
-    rules = summary["config"]["harvest"]["pairs"]
+    rules = summary["config"]["pairs"]
     write_page(
         path,
         "preview.html",
@@ -44,7 +43,7 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
         subject="person" if summary["subject"] == "body" else "hand",
         figures=[
             (summary["pairs"], "pairs"),
-            (summary["clips"], "clips"),
+            (summary["parts"], f"{summary['noun']}s"),
             (summary["kept_tracks"], "tracks"),
             (summary["frames"], "frames decoded"),
             (f"{summary['frames_per_second']:.0f}", "frames per second"),
@@ -57,8 +56,8 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
         ],
         shown=[_shown(pairs, index) for index in chosen],
         total=len(pairs),
-        clips=summary["per_clip"],
-        rejected=[(REASONS[reason], count) for reason, count in summary["rejected"].items()],
+        parts=summary["per_part"],
+        rejected=[(summary["reasons"][reason], count) for reason, count in summary["rejected"].items()],
         settings=json.dumps(summary["config"], indent=2),
     )
 

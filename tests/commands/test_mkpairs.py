@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from humanpt.cli.app import app
 from humanpt.commands import mkpairs as command
+from humanpt.commands.makers import ClipMaker
 from humanpt.config import override
 from humanpt.data.harvest import HarvestConfig
 from humanpt.data.image import encode_jpeg
@@ -70,11 +71,11 @@ def made(clips, tmp_path_factory):
 
 def test_every_clip_with_somebody_gives_pairs(made):
     out, summary = made
-    per_clip = {clip["name"]: clip["pairs"] for clip in summary["per_clip"]}
-    assert per_clip.pop("empty.mp4") == 0
-    assert len(per_clip) == 3
-    assert min(per_clip.values()) > 3
-    assert summary["pairs"] == sum(per_clip.values()) == len(PairSet.open([out]))
+    per_part = {clip["name"]: clip["pairs"] for clip in summary["per_part"]}
+    assert per_part.pop("empty.mp4") == 0
+    assert len(per_part) == 3
+    assert min(per_part.values()) > 3
+    assert summary["pairs"] == sum(per_part.values()) == len(PairSet.open([out]))
     assert summary["frames"] == 4 * 60
 
 
@@ -130,8 +131,8 @@ def test_another_seed_draws_other_pairs(made, clips, tmp_path):
 
 def test_small_groups_make_several_shards_of_the_same_pairs(made, clips, tmp_path):
     harvest = override(HarvestConfig(), [word for word in QUICK if "=" in word])
-    config = command.MkpairsConfig(harvest=harvest, shard_bytes=1)
-    summary = command.run([clips], tmp_path / "pairs", config, Silent())
+    config = command.MkpairsConfig(shard_bytes=1)
+    summary = command.run(ClipMaker(inputs=[clips], config=harvest), tmp_path / "pairs", config, Silent())
     assert len(summary["shards"]) == 3
     assert len(PairSet.open([tmp_path / "pairs"])) == len(PairSet.open([made[0]]))
 
@@ -236,7 +237,7 @@ def test_bad_clips_cost_themselves_alone(clips, tmp_path):
     result = mkpairs(folder, "--out", tmp_path / "pairs", "--json")
     assert result.exit_code == 0
     summary = json.loads(result.stdout)
-    problems = {clip["name"]: clip["problem"] for clip in summary["per_clip"]}
+    problems = {clip["name"]: clip["problem"] for clip in summary["per_part"]}
     assert problems["walk.mp4"] is None
     assert "not a video" in problems["text.mp4"]
     assert "empty" in problems["zero.mp4"]
@@ -251,7 +252,7 @@ def test_a_truncated_clip_gives_what_is_left_and_says_so(tmp_path):
     data = figure_clip(tmp_path / "whole.mkv", count=100).read_bytes()
     (folder / "cut.mkv").write_bytes(data[: int(len(data) * 0.6)])
     result = mkpairs(folder, "--out", tmp_path / "pairs", "--json")
-    clip = json.loads(result.stdout)["per_clip"][0]
+    clip = json.loads(result.stdout)["per_part"][0]
     assert 20 < clip["frames"] < 100
     assert any("ends early" in note for note in clip["notes"])
 
@@ -265,7 +266,7 @@ def test_a_frame_folder_is_a_clip_and_a_stranger_in_it_is_named(tmp_path):
     (frames / "20.jpg").rename(frames / "20.heic")
     (frames / "20.heic").write_bytes(b"another format")
     result = mkpairs(tmp_path / "videos", "--out", tmp_path / "pairs", "--json")
-    clip = json.loads(result.stdout)["per_clip"][0]
+    clip = json.loads(result.stdout)["per_part"][0]
     assert clip["reader"] == "frames"
     assert clip["pairs"] > 0
     assert [note.partition(":")[0] for note in clip["notes"]] == ["12.jpg", "20.heic"]
@@ -401,7 +402,7 @@ def test_a_worker_that_dies_costs_its_clip_alone(clips, tmp_path):
         os.kill(victim, signal.SIGKILL)
         said, _ = process.communicate(timeout=120)
     summary = json.loads(said)
-    problems = {clip["name"]: clip["problem"] for clip in summary["per_clip"]}
+    problems = {clip["name"]: clip["problem"] for clip in summary["per_part"]}
     assert "killed by SIGKILL" in problems["long.mp4"]
     assert problems["walk0.mp4"] is None
     assert problems["walk1.mp4"] is None

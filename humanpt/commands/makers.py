@@ -1,0 +1,161 @@
+"""What pairs are made from: clips, captures by several cameras, or nothing but a seed.
+
+A maker lists the parts of the work and makes one of them in a worker process. It travels there by pickle, so it holds
+settings and no open file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from humanpt.data.clips import FoundClip, find_clips
+from humanpt.data.harvest import Harvest, HarvestConfig, clip_bytes, harvest
+from humanpt.data.pairs import REASONS
+from humanpt.data.video import open_clip
+from humanpt.detect.choose import check_detector
+from humanpt.detect.detector import Subject
+from humanpt.errors import InputError
+from humanpt.workers import Tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A piece of work that is done whole or not at all."""
+
+    name: str
+    """What it is called in the summary, unique among the parts."""
+    size: int
+    """Bytes that stand for its size; they decide which parts share a shard."""
+    content: Any
+    """What its maker makes pairs from."""
+
+
+class Maker(ABC):
+    """Where pairs come from."""
+
+    noun: ClassVar[str]
+    """What a part is, in the singular: "clip"."""
+    unit: ClassVar[str]
+    """What progress counts, in the singular: "frame"."""
+    preload: ClassVar[str]
+    """The module that every part needs, imported once for all workers."""
+    reasons: ClassVar[Mapping[str, str]]
+    """Why a picture or a pair is not taken: the names under which it is counted, and what they mean."""
+    config: Any
+    """The settings, a dataclass; they are written into every shard."""
+
+    @property
+    def subject(self) -> Subject:
+        """Whose pairs they are."""
+        subject: Subject = self.config.subject
+        return subject
+
+    @property
+    def total(self) -> int | None:
+        """How many units there will be, None if that is not known."""
+        return None
+
+    @property
+    def settings_file(self) -> Path | None:
+        """A file that the result depends on besides the parts."""
+        return None
+
+    @abstractmethod
+    def parts(self) -> list[Part]:
+        """All parts, in order; raises what can be said to be wrong before the work begins."""
+
+    @abstractmethod
+    def see_that_one_opens(self, parts: Sequence[Part]) -> None:
+        """Raise if none of the parts can be made."""
+
+    @abstractmethod
+    def make(self, part: Part, shard: Path, tell: Tell) -> Harvest:
+        """Make one part into a shard."""
+
+    @abstractmethod
+    def why_nothing(self, summary: dict[str, Any]) -> str:
+        """Why there are no pairs, and what to try."""
+
+
+def _see_that_one_opens(paths: Sequence[Path], decoder: Literal["auto", "pyav", "decord"]) -> None:
+    first: InputError | None = None
+    for path in paths:
+        try:
+            open_clip(path, decoder)
+            return
+        except InputError as error:
+            first = first or error
+    if first:
+        raise first
+
+
+def _detector_file(detector: str) -> Path | None:
+    _, _, file = detector.partition(":")
+    return Path(file) if file else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipMaker(Maker):
+    """Cross-pose pairs from clips."""
+
+    inputs: Sequence[Path]
+    """Video files, folders of them, folders of frames, or list files."""
+    config: HarvestConfig
+    """How a clip becomes pairs."""
+
+    noun = "clip"
+    unit = "frame"
+    preload = "humanpt.data.harvest"
+    reasons = REASONS
+
+    @property
+    def settings_file(self) -> Path | None:  # noqa: D102 - as in Maker
+        return _detector_file(self.config.detector)
+
+    def parts(self) -> list[Part]:  # noqa: D102 - as in Maker
+        clips = find_clips(self.inputs)
+        check_detector(self.config.detector, self.subject, [clip.name for clip in clips], self.config.detect)
+        return [Part(name=clip.name, size=clip_bytes(clip.path), content=clip) for clip in clips]
+
+    def see_that_one_opens(self, parts: Sequence[Part]) -> None:  # noqa: D102 - as in Maker
+        _see_that_one_opens([part.content.path for part in parts], self.config.decoder)
+
+    def make(self, part: Part, shard: Path, tell: Tell) -> Harvest:  # noqa: D102 - as in Maker
+        clip: FoundClip = part.content
+        return harvest(clip, self.config, shard, tell)
+
+    def why_nothing(self, summary: dict[str, Any]) -> str:  # noqa: D102 - as in Maker
+        return _why_nothing(summary, PAIR_TIPS, "alone")
+
+
+PAIR_TIPS = {
+    "small": "pairs.min_size=48",
+    "outside": "pairs.min_inside=0.2",
+    "near-duplicate": "pairs.novelty=0.005",
+    "alone": "pairs.every=0.1",
+    "still": "pairs.min_motion=0.02",
+    "far": "pairs.max_motion=1",
+    "hidden": "pairs.min_visible=0",
+    "used up": "pairs.max_uses=10",
+    "short track": "pairs.min_track=0.2",
+}
+"""What to try when most was left out for a reason."""
+
+
+def _why_nothing(summary: dict[str, Any], tips: dict[str, str], usual: str) -> str:
+    what = "people" if summary["subject"] == "body" else "hands"
+    parts = f"{summary['parts']} {summary['noun']}{'s' * (summary['parts'] != 1)}"
+    if not summary["boxes"]:
+        return (
+            f"no {what} found in {parts} ({summary['looked']} frames looked at); try --set detect.min_score=0.15, "
+            "bring boxes (--detector boxes:FILE or onnx:FILE), or take whole frames (--detector full)"
+        )
+    reasons = ", ".join(f"{count} {summary['reasons'][reason]}" for reason, count in summary["rejected"].items())
+    return (
+        f"{what} found in {summary['found']} frames, but no pair passed the rules ({reasons or 'no track lasted'}); "
+        f"loosen them, for example --set {tips[max(summary['rejected'], key=summary['rejected'].get, default=usual)]}"
+    )
