@@ -10,9 +10,22 @@ from typing import Any
 import numpy as np
 
 from humanpt.data.image import encode_jpeg
-from humanpt.data.shards import Kind, PairRecord, Picture, ShardWriter, Source
+from humanpt.data.shards import Kind, PairRecord, Picture, ShardWriter, Source, Truth, TruthLayout
 
 CROP_SIZE = 32
+
+TRUTH = TruthLayout(
+    model="anny-body",
+    rig="anny",
+    topology="anny",
+    pose_parameterization="local-ref",
+    joint_names=("root", "spine"),
+    shape_names=("age", "weight", "größe"),
+    keypoint_names=("nose", "left_eye", "right_eye", "left_ear"),
+    prop_kinds=("box", "ball"),
+    people=2,
+    props=3,
+)
 
 
 def source(sequence: str = "walk", camera: str = "a", **changes: Any) -> Source:
@@ -52,6 +65,22 @@ def picture(seed: int, source: int = 0, **changes: Any) -> Picture:
     return dataclasses.replace(whole, **changes)
 
 
+def truth(seed: int, people: int = 1, props: int = 2) -> Truth:
+    """Some truth in the layout `TRUTH`."""
+    rng = np.random.default_rng(seed)
+    return Truth(
+        side=("none",) * people,
+        shape=rng.random((people, 3), np.float32),
+        pose=rng.random((people, 2, 3, 3), np.float32),
+        transl=rng.random((people, 3), np.float32),
+        forearm=np.zeros(people, np.float32),
+        props=tuple(TRUTH.prop_kinds[k % 2] for k in range(props)),
+        world_from_prop=rng.random((props, 4, 4), np.float32),
+        keypoints=rng.random((4, 3), np.float32),
+        visible=rng.random(4) > 0.5,
+    )
+
+
 def pair(seed: int, source: int = 0, **changes: Any) -> PairRecord:
     whole = PairRecord(
         image1=picture(2 * seed, source),
@@ -74,6 +103,19 @@ def write_shard(
         for record in records:
             shard.append(record)
     return path
+
+
+def write_truth_shard(path: Path, count: int = 4) -> Path:
+    """A shard whose pictures have truth."""
+    records = [
+        pair(
+            k,
+            image1=picture(2 * k, truth=truth(2 * k), mask_kind="rendered"),
+            image2=picture(2 * k + 1, truth=truth(2 * k + 1, people=2, props=3), mask_kind="rendered"),
+        )
+        for k in range(count)
+    ]
+    return write_shard(path, records, truth=TRUTH)
 
 
 def write_sequences(path: Path, sizes: dict[str, int], **args: Any) -> Path:

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCHEMA = "humanpt.pairs"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MASK_SIZE = 64
 
 SubjectKind = Literal["body", "hand"]
 Side = Literal["none", "unknown", "left", "right"]
-MaskKind = Literal["none", "detector", "motion", "box"]
+MaskKind = Literal["none", "detector", "motion", "box", "rendered"]
 Array = NDArray[Any]
 
 
@@ -62,6 +62,59 @@ class Source:
     """What went wrong or was left out while reading."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TruthLayout:
+    """What the truth of a shard's generated pictures is told in."""
+
+    model: str
+    """The body model, by the name that `load_body_model` knows."""
+    rig: str
+    """The model's bones."""
+    topology: str
+    """The model's mesh."""
+    pose_parameterization: str
+    """What the rotations of a pose are relative to."""
+    joint_names: tuple[str, ...]
+    """Names of the J joints, parents first."""
+    shape_names: tuple[str, ...]
+    """Names of the S shape parameters."""
+    keypoint_names: tuple[str, ...]
+    """Names of the K key points."""
+    prop_kinds: tuple[str, ...]
+    """Kinds of things other than people, which codes refer to."""
+    people: int
+    """Most people (of a hand shard: hands) in one picture."""
+    props: int
+    """Most things other than people in one picture."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Truth:
+    """What a generated picture shows, in numbers from which data/truth.py draws it again, to the bit.
+
+    Letters: P people or hands, the subject first; J joints; S shape parameters; K key points; Q other things.
+    """
+
+    side: tuple[Side, ...]
+    """Which hand each of the P is; "none" for bodies."""
+    shape: NDArray[np.float32]
+    """(P, S) shape parameters of the model."""
+    pose: NDArray[np.float32]
+    """(P, J, 3, 3) rotations of the joints, in the parameterisation of the layout."""
+    transl: NDArray[np.float32]
+    """(P, 3) place in the world, in metres."""
+    forearm: NDArray[np.float32]
+    """(P,) length in metres of the forearm drawn at the wrist of a hand; 0 for none, and for bodies."""
+    props: tuple[str, ...]
+    """The kind of each of the Q other things."""
+    world_from_prop: NDArray[np.float32]
+    """(Q, 4, 4) place, turn and size of each: an affine map of its unit mesh, in metres."""
+    keypoints: NDArray[np.float32]
+    """(K, 3) key points of the subject in the world, in metres."""
+    visible: NDArray[np.bool_]
+    """(K,) whether the crop shows the key point: inside of it, and hidden by no other thing and no other limb."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
     """One picture of a pair: a square crop of a frame."""
@@ -90,6 +143,8 @@ class Picture:
     """(3, 3) camera matrix of the frame in pixels, None if unknown."""
     cam_from_world: Array | None = None
     """(4, 4) pose of the camera, metres, OpenCV axes, None if unknown."""
+    truth: Truth | None = None
+    """What is shown, exactly; None unless the picture was generated."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,7 +191,7 @@ KINDS = tuple(kind.name.lower() for kind in Kind)
 SIDES: tuple[str, ...] = get_args(Side)
 MASK_KINDS: tuple[str, ...] = get_args(MaskKind)
 
-# The checksum runs over the fields in this order, then over the two JPEG files.
+# The checksum runs over the fields in this order, then over the two JPEG files, then over the truth if there is any.
 COLUMNS = tuple(
     Column(name, np.dtype(dtype), shape, units, meaning)
     for name, dtype, shape, units, meaning in (
@@ -159,23 +214,97 @@ COLUMNS = tuple(
         ("mask", "u1", (2, MASK_SIZE * MASK_SIZE // 8), "bits", "64 x 64 over the crop, rows first, highest bit first"),
         ("jpeg_offset", "<u8", (2,), "bytes", "where the JPEG file begins in /jpeg"),
         ("jpeg_size", "<u4", (2,), "bytes", "length of the JPEG file"),
-        ("checksum", "<u4", (), "", "CRC-32 of all fields above, in this order, and both JPEG files"),
+        ("checksum", "<u4", (), "", "CRC-32 of the fields above in this order, the JPEG files, the truth"),
     )
 )
 ROW = np.dtype([(c.name, c.dtype, c.shape) for c in COLUMNS])
 
 
+def truth_columns(layout: TruthLayout) -> tuple[Column, ...]:
+    """The datasets in the group `truth`; an axis of 2 is the picture, then come the people or the other things."""
+    people, props, keypoints = layout.people, layout.props, len(layout.keypoint_names)
+    joints, shapes = len(layout.joint_names), len(layout.shape_names)
+    return tuple(
+        Column(f"truth/{name}", np.dtype(dtype), (2, *shape), units, meaning)
+        for name, dtype, shape, units, meaning in (
+            ("people", "<i4", (), "", "people (or hands) in the picture, P or fewer; the subject is the first"),
+            ("side", _enum(SIDES), (people,), "", "which hand each is; none for bodies"),
+            ("shape", "<f4", (people, shapes), "", "shape parameters; NaN where there is nobody"),
+            ("pose", "<f4", (people, joints, 3, 3), "", "rotations of the joints; NaN where there is nobody"),
+            ("transl", "<f4", (people, 3), "m", "place in the world; NaN where there is nobody"),
+            ("forearm", "<f4", (people,), "m", "length of the forearm drawn at a hand's wrist; 0 for none"),
+            ("props", "<i4", (), "", "other things in the picture, Q or fewer"),
+            ("prop_kind", _enum(layout.prop_kinds), (props,), "", "what each other thing is"),
+            ("world_from_prop", "<f4", (props, 4, 4), "m", "affine map of the thing's unit mesh; NaN where none is"),
+            ("keypoints", "<f4", (keypoints, 3), "m", "key points of the subject in the world"),
+            ("visible", "u1", (keypoints,), "", "1 where the crop shows the key point"),
+        )
+    )
+
+
+def row_type(layout: TruthLayout | None) -> np.dtype[Any]:
+    """A pair's fields one after the other: those of `ROW`, then those of its truth."""
+    columns = truth_columns(layout) if layout else ()
+    return np.dtype([(c.name, c.dtype, c.shape) for c in (*COLUMNS, *columns)])
+
+
+def store_truth(row: NDArray[np.void], k: int, truth: Truth, layout: TruthLayout) -> None:
+    """Fill in the truth of picture `k` of a row.
+
+    Raises:
+        ValueError: if the truth does not fit the layout.
+    """
+    people, props = len(truth.side), len(truth.props)
+    wanted = {column.name: column.shape for column in truth_columns(layout)}
+    if not 1 <= people <= layout.people or props > layout.props:
+        raise ValueError(f"truth has {people} people and {props} things, layout {layout.people} and {layout.props}")
+    for name, count in (("shape", people), ("pose", people), ("transl", people), ("forearm", people),
+                        ("world_from_prop", props), ("keypoints", None), ("visible", None)):  # fmt: skip
+        values, shape = getattr(truth, name), wanted[f"truth/{name}"][1:]
+        if values.shape != (shape if count is None else (count, *shape[1:])):
+            raise ValueError(f"truth: {name} has shape {values.shape}, layout {shape}")
+        place = row[f"truth/{name}"][k]
+        if count is not None:
+            place[count:] = 0 if name == "forearm" else np.nan
+        place[:count] = values
+    row["truth/people"][k], row["truth/props"][k] = people, props
+    row["truth/side"][k][:people] = [SIDES.index(side) for side in truth.side]
+    row["truth/prop_kind"][k][:props] = [layout.prop_kinds.index(kind) for kind in truth.props]
+
+
+def restore_truth(row: NDArray[np.void], k: int, layout: TruthLayout) -> Truth:
+    """The truth of picture `k` of a row."""
+    people, props = int(row["truth/people"][k]), int(row["truth/props"][k])
+    return Truth(
+        side=tuple(cast("Side", SIDES[code]) for code in row["truth/side"][k][:people].tolist()),
+        props=tuple(layout.prop_kinds[code] for code in row["truth/prop_kind"][k][:props].tolist()),
+        world_from_prop=row["truth/world_from_prop"][k][:props].copy(),
+        keypoints=row["truth/keypoints"][k].copy(),
+        visible=row["truth/visible"][k].astype(np.bool_),
+        **{name: row[f"truth/{name}"][k][:people].copy() for name in ("shape", "pose", "transl", "forearm")},
+    )
+
+
 def row_checksum(row: NDArray[np.void], jpegs: Sequence[bytes | memoryview]) -> int:
-    """CRC-32 of a row without its own checksum, and then of its two JPEG files."""
-    crc = zlib.crc32(row.tobytes()[: -ROW["checksum"].itemsize])
-    for jpeg in jpegs:
-        crc = zlib.crc32(jpeg, crc)
+    """CRC-32 of a row without its own checksum, then of its two JPEG files, then of its truth."""
+    data = row.tobytes()
+    crc = zlib.crc32(data[: ROW.itemsize - ROW["checksum"].itemsize])
+    for part in (*jpegs, data[ROW.itemsize :]):
+        crc = zlib.crc32(part, crc)
     return crc
 
 
 def ledger_checksum(
-    subject_kind: str, crop_size: int, config: str, sources: Sequence[Source], subjects: Sequence[str]
+    subject_kind: str,
+    crop_size: int,
+    config: str,
+    sources: Sequence[Source],
+    subjects: Sequence[str],
+    truth: TruthLayout | None = None,
 ) -> int:
     """CRC-32 of what the rows point to, as JSON; the rows guard themselves."""
     ledger = [[getattr(source, field.name) for field in fields(Source)] for source in sources]
-    return zlib.crc32(json.dumps([subject_kind, crop_size, config, ledger, list(subjects)]).encode())
+    whole = [subject_kind, crop_size, config, ledger, list(subjects)]
+    if truth is not None:
+        whole.append([getattr(truth, field.name) for field in fields(TruthLayout)])
+    return zlib.crc32(json.dumps(whole).encode())

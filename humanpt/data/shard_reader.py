@@ -25,11 +25,11 @@ from humanpt.data.records import (
     KINDS,
     MASK_KINDS,
     MASK_SIZE,
-    ROW,
     SCHEMA,
     SCHEMA_VERSION,
     SIDES,
     Array,
+    Column,
     Kind,
     MaskKind,
     PairRecord,
@@ -37,8 +37,12 @@ from humanpt.data.records import (
     Side,
     Source,
     SubjectKind,
+    TruthLayout,
     ledger_checksum,
+    restore_truth,
     row_checksum,
+    row_type,
+    truth_columns,
 )
 from humanpt.errors import InputError, ShardError
 
@@ -68,6 +72,8 @@ class ShardReader:
     subjects: tuple[str, ...]
     sequences: tuple[str, ...]
     """Names of the sequences, which `sequence` refers to."""
+    truth: TruthLayout | None
+    """What the truth of its generated pictures is told in; None if it has none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -102,26 +108,29 @@ class ShardReader:
         config = _text(file.attrs["config"])
         self.config = json.loads(config)
         self._count = int(file.attrs["pairs"])
-        self._offsets = {c.name: self._offset(file, c.name, c.dtype, (self._count, *c.shape)) for c in COLUMNS}
+        self.truth = _read_layout(file["truth"].attrs) if "truth" in file else None
+        self._columns = (*COLUMNS, *(truth_columns(self.truth) if self.truth else ()))
+        self._row = row_type(self.truth)
+        self._offsets = {c.name: self._offset(file, c) for c in self._columns}
         self._jpeg_bytes = len(file["jpeg"]) if "jpeg" in file else 0
-        self._offsets["jpeg"] = self._offset(file, "jpeg", np.dtype("u1"), (self._jpeg_bytes,))
+        self._offsets["jpeg"] = self._offset(file, Column("jpeg", np.dtype("u1"), (), "", ""), self._jpeg_bytes)
         self.subjects = tuple(file["subjects"].asstr()[()])
         ledger = file["sources"]
         self.sources = tuple(_read_source(ledger[str(index)].attrs) for index in range(len(ledger)))
-        found = ledger_checksum(self.subject_kind, self.crop_size, config, self.sources, self.subjects)
+        found = ledger_checksum(self.subject_kind, self.crop_size, config, self.sources, self.subjects, self.truth)
         if found != int(file.attrs["ledger_checksum"]):
             raise self._error(f"is damaged (the checksum of its ledger does not match); {REMAKE}")
         self.sequences = tuple(dict.fromkeys(source.sequence for source in self.sources))
 
-    def _offset(self, file: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    def _offset(self, file: Any, column: Column, length: int | None = None) -> int:
+        name, dtype, shape = column.name, column.dtype, (self._count if length is None else length, *column.shape)
         if name not in file:
             raise self._error(f"no dataset {name!r}; {REMAKE}")
         dataset = file[name]
-        if (
-            dataset.shape != shape
-            or dataset.dtype != dtype
-            or h5py.check_enum_dtype(dataset.dtype) != h5py.check_enum_dtype(dtype)
-        ):
+        names = (h5py.check_enum_dtype(dataset.dtype) or {}).items()
+        known = (h5py.check_enum_dtype(dtype) or {}).items()
+        # Codes may be added to an enumeration, never changed: an older shard knows some of ours.
+        if dataset.shape != shape or dataset.dtype != dtype or bool(names) != bool(known) or not names <= known:
             raise self._error(f"dataset {name!r} is {dataset.dtype} {dataset.shape}, not {dtype} {shape}; {REMAKE}")
         offset = dataset.id.get_offset()
         if offset is None and dataset.size:
@@ -141,7 +150,7 @@ class ShardReader:
         return self._count
 
     def column(self, name: str) -> Array:
-        """A field of all pairs, (N, ...), as a read-only view of the file; the names are those of `COLUMNS`."""
+        """A field of all pairs, (N, ...), as a read-only view of the file, by the name of its dataset."""
         return self._mapped()[0][name]
 
     @property
@@ -222,8 +231,8 @@ class ShardReader:
         """All fields of a pair and its two JPEG files, if its checksum matches."""
         jpegs = self.jpegs(row)
         columns, _ = self._mapped()
-        values = np.zeros((), ROW)
-        for column in COLUMNS:
+        values = np.zeros((), self._row)
+        for column in self._columns:
             values[column.name] = columns[column.name][row]
         if row_checksum(values, jpegs) != values["checksum"]:
             raise self._error(f"pair {row} is damaged (its checksum does not match); {REMAKE}")
@@ -246,7 +255,7 @@ class ShardReader:
             IndexError: if there is no such row.
         """
         values, jpegs = self._verified(row)
-        image1, image2 = (_picture(values, k, bytes(jpeg)) for k, jpeg in enumerate(jpegs))
+        image1, image2 = (_picture(values, k, bytes(jpeg), self.truth) for k, jpeg in enumerate(jpegs))
         return PairRecord(
             image1=image1,
             image2=image2,
@@ -281,7 +290,7 @@ class ShardReader:
             except OSError as error:
                 raise self._error(f"cannot be read any more ({error.strerror}); start again") from None
             columns: dict[str, Array] = {}
-            for column in COLUMNS:
+            for column in self._columns:
                 shape = (self._count, *column.shape)
                 values = np.frombuffer(data, column.dtype, int(np.prod(shape)), self._offsets[column.name])
                 columns[column.name] = values.reshape(shape)
@@ -320,7 +329,16 @@ def _unpack(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.unpackbits(bits).reshape(MASK_SIZE, MASK_SIZE).astype(np.bool_)
 
 
-def _picture(row: NDArray[np.void], k: int, jpeg: bytes) -> Picture:
+def _read_layout(attributes: Any) -> TruthLayout:
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "int": int,
+        "str": _text,
+        "tuple[str, ...]": lambda t: tuple(map(_text, t)),
+    }
+    return TruthLayout(**{field.name: kinds[str(field.type)](attributes[field.name]) for field in fields(TruthLayout)})
+
+
+def _picture(row: NDArray[np.void], k: int, jpeg: bytes, layout: TruthLayout | None) -> Picture:
     width, height = row["image_size"][k].tolist()
     cameras = {name: row[name][k].copy() for name in ("intrinsics", "cam_from_world")}
     return Picture(
@@ -334,6 +352,7 @@ def _picture(row: NDArray[np.void], k: int, jpeg: bytes) -> Picture:
         square=row["square"][k].copy(),
         image_size=(width, height),
         score=float(row["score"][k]),
+        truth=restore_truth(row, k, layout) if layout else None,
         **{name: None if np.isnan(values).all() else values for name, values in cameras.items()},
     )
 

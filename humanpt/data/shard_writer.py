@@ -21,7 +21,6 @@ from humanpt.data.records import (
     COLUMNS,
     MASK_KINDS,
     MASK_SIZE,
-    ROW,
     SCHEMA,
     SCHEMA_VERSION,
     SIDES,
@@ -30,8 +29,12 @@ from humanpt.data.records import (
     Picture,
     Source,
     SubjectKind,
+    TruthLayout,
     ledger_checksum,
     row_checksum,
+    row_type,
+    store_truth,
+    truth_columns,
 )
 from humanpt.data.sparse import SparseFile
 from humanpt.files import cannot_write, whole_file
@@ -51,6 +54,7 @@ class ShardWriter:
         crop_size: side of the pictures in pixels.
         config: the configuration that made the pairs; anything JSON can hold.
         sources: what pictures refer to by index.
+        truth: what the truth of generated pictures is told in; then every picture must have its truth.
 
     Raises:
         OutputError: here, in `append` or in `close`, if the folder cannot be written or the disk is full.
@@ -65,6 +69,7 @@ class ShardWriter:
         crop_size: int,
         config: Mapping[str, Any],
         sources: Sequence[Source],
+        truth: TruthLayout | None = None,
     ) -> None:
         if subject_kind not in get_args(SubjectKind) or crop_size < 1:
             raise ValueError(f"{subject_kind=}, {crop_size=}: must be body or hand, and a side in pixels")
@@ -72,6 +77,9 @@ class ShardWriter:
         self._subject_kind = subject_kind
         self._crop_size = crop_size
         self._config = json.dumps(config, sort_keys=True, allow_nan=False)
+        self._truth = truth
+        self._columns = (*COLUMNS, *(truth_columns(truth) if truth else ()))
+        self._row = row_type(truth)
         self._subjects: dict[str, int] = {}
         self._count = 0
         self._jpeg_bytes = 0
@@ -109,7 +117,7 @@ class ShardWriter:
             raise ValueError(f"{self.path}: append after close")
         pictures = (record.image1, record.image2)
         self._check(record, pictures)
-        row, jpeg_bytes = np.zeros((), ROW), self._jpeg_bytes
+        row, jpeg_bytes = np.zeros((), self._row), self._jpeg_bytes
         row["kind"] = record.kind
         row["side"] = SIDES.index(record.side)
         row["subject"] = self._subjects.setdefault(_utf8(record.subject), len(self._subjects))
@@ -126,6 +134,8 @@ class ShardWriter:
                 row[name][k] = np.nan if known is None else known
             row["mask_kind"][k] = MASK_KINDS.index(picture.mask_kind)
             row["mask"][k] = np.packbits(picture.mask)
+            if self._truth and picture.truth:
+                store_truth(row, k, picture.truth, self._truth)
             key = hashlib.blake2b(picture.jpeg, digest_size=16).digest()
             known = self._places.get(key, places.get(key))
             if known is None:  # a picture that is in several pairs is stored once
@@ -181,6 +191,8 @@ class ShardWriter:
                     raise ValueError(f"{name} has shape {np.shape(getattr(picture, name))}, must be {shape}")
             if not picture.jpeg.startswith(b"\xff\xd8"):
                 raise ValueError(f"picture of {len(picture.jpeg)} bytes is no JPEG file")
+            if (picture.truth is None) != (self._truth is None):
+                raise ValueError("pictures of a shard have truth all or none, and a shard with truth has its layout")
         first, second = (self._sources[picture.source].sequence for picture in pictures)
         if first != second:
             raise ValueError(f"pair of two sequences, {first!r} and {second!r}: a split could not keep them together")
@@ -189,11 +201,11 @@ class ShardWriter:
         with path.open("r+b") as file:
             skeleton.copy_to(file)
             self._rows.seek(0)
-            slab = max(1, SLAB // ROW.itemsize)
+            slab = max(1, SLAB // self._row.itemsize)
             for start in range(0, self._count, slab):
-                rows = np.frombuffer(self._rows.read(min(slab, self._count - start) * ROW.itemsize), ROW)
-                for column in COLUMNS:
-                    file.seek(offsets[column.name] + start * ROW[column.name].itemsize)
+                rows = np.frombuffer(self._rows.read(min(slab, self._count - start) * self._row.itemsize), self._row)
+                for column in self._columns:
+                    file.seek(offsets[column.name] + start * self._row[column.name].itemsize)
                     file.write(rows[column.name].tobytes())
             self._jpegs.seek(0)
             file.seek(offsets["jpeg"])
@@ -220,7 +232,7 @@ class ShardWriter:
                 config=self._config,
                 pairs=self._count,
                 ledger_checksum=ledger_checksum(
-                    self._subject_kind, self._crop_size, self._config, self._sources, subjects
+                    self._subject_kind, self._crop_size, self._config, self._sources, subjects, self._truth
                 ),
             )
             ledger = file.create_group("sources")
@@ -228,8 +240,11 @@ class ShardWriter:
                 _annotate(ledger.create_group(str(index)), **{f.name: getattr(source, f.name) for f in fields(Source)})
             names = [subject.encode() for subject in subjects]
             file.create_dataset("subjects", data=np.array(names, _text_type(*names)))
+            if self._truth:
+                layout = self._truth
+                _annotate(file.create_group("truth"), **{f.name: getattr(layout, f.name) for f in fields(TruthLayout)})
             blob = Column("jpeg", np.dtype("u1"), (), "bytes", "all JPEG files, one after the other")
-            for column in (*COLUMNS, blob):
+            for column in (*self._columns, blob):
                 length = self._jpeg_bytes if column is blob else self._count
                 offsets[column.name] = _reserve(file, column, length)
         return memory, offsets
@@ -257,10 +272,13 @@ def _reserve(file: Any, column: Column, length: int) -> int:
     return dataset.id.get_offset() or 0  # an empty dataset has no place
 
 
-def _annotate(item: Any, **attributes: str | int | float) -> None:
+def _annotate(item: Any, **attributes: str | int | float | tuple[str, ...]) -> None:
     for name, value in attributes.items():
         if isinstance(value, str):
             item.attrs.create(name, value.encode(), dtype=_text_type(value.encode()))
+        elif isinstance(value, tuple):
+            texts = [text.encode() for text in value]
+            item.attrs.create(name, np.array(texts, _text_type(*texts)))
         else:
             item.attrs[name] = value
 

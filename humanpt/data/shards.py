@@ -16,6 +16,8 @@ from humanpt.data.records import (
     PairRecord,
     Picture,
     Source,
+    Truth,
+    TruthLayout,
 )
 from humanpt.data.shard_reader import ShardCheck, ShardReader, verify
 from humanpt.data.shard_writer import ShardWriter
@@ -36,6 +38,8 @@ __all__ = [
     "ShardReader",
     "ShardWriter",
     "Source",
+    "Truth",
+    "TruthLayout",
     "find_shards",
     "verify",
 ]

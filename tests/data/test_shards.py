@@ -18,9 +18,21 @@ import numpy as np
 import pytest
 
 from humanpt.data import shard_writer
-from humanpt.data.shards import COLUMNS, Kind, PairSet, Picture, ShardReader, ShardWriter, Source, verify
+from humanpt.data.records import truth_columns
+from humanpt.data.shards import (
+    COLUMNS,
+    Kind,
+    PairSet,
+    Picture,
+    ShardReader,
+    ShardWriter,
+    Source,
+    Truth,
+    TruthLayout,
+    verify,
+)
 from humanpt.errors import InputError, OutputError, ShardError
-from tests.shards import CROP_SIZE, pair, picture, source, write_shard
+from tests.shards import CROP_SIZE, TRUTH, pair, picture, source, truth, write_shard, write_truth_shard
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,11 +42,16 @@ def shard(tmp_path):
     return write_shard(tmp_path / "pairs.h5", [pair(k) for k in range(4)])
 
 
+@pytest.fixture
+def truth_shard(tmp_path):
+    return write_truth_shard(tmp_path / "pairs.h5")
+
+
 def same(one, other):
     """Whether two records are equal to the last bit, NaN being equal to NaN."""
-    if isinstance(one, Picture):
-        pairs = [(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(Picture)]
-        return all((a is None) == (b is None) and (a is None or np.array_equal(a, b)) for a, b in pairs)
+    if isinstance(one, Picture | Truth):
+        pairs = [(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one)]
+        return all(same(a, b) if isinstance(a, Truth) else np.array_equal(a, b) for a, b in pairs)
     return all(
         same(a, b) if isinstance(a, Picture) else a == b or (a != a and b != b)
         for a, b in ((getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one))
@@ -59,6 +76,51 @@ def test_records_come_back_as_they_went_in(tmp_path):
     assert all(same(reader.record(row), record) for row, record in enumerate(records))
     with pytest.raises(IndexError):
         reader.record(4)
+
+
+def test_truth_comes_back_as_it_went_in(truth_shard):
+    reader = ShardReader(truth_shard)
+    assert reader.truth == TRUTH
+    record = reader.record(3)
+    assert same(record.image1.truth, truth(6))
+    assert same(record.image2.truth, truth(7, people=2, props=3))
+    assert verify(truth_shard).ok
+
+
+def test_a_shard_without_truth_has_none(shard):
+    reader = ShardReader(shard)
+    assert reader.truth is None
+    assert reader.record(0).image1.truth is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "given", "match"),
+    [
+        (TRUTH, None, "all or none"),
+        (None, truth(0), "all or none"),
+        (TRUTH, truth(0, people=3), "has 3 people"),
+        (TRUTH, truth(0, props=4), "4 things"),
+        (TRUTH, dataclasses.replace(truth(0), keypoints=np.zeros((5, 3), np.float32)), "keypoints has shape"),
+    ],
+)
+def test_truth_that_does_not_fit_the_shard_is_the_callers_mistake(tmp_path, layout, given, match):
+    record = pair(0, image1=picture(0, truth=given), image2=picture(1, truth=given))
+    with pytest.raises(ValueError, match=match):
+        write_shard(tmp_path / "a.h5", [record], truth=layout)
+
+
+def test_a_shard_of_the_first_schema_is_read(shard, tmp_path):
+    old = tmp_path / "old.h5"
+    names = h5py.enum_dtype({"none": 0, "detector": 1, "motion": 2, "box": 3}, basetype="u1")
+    with h5py.File(shard) as new, h5py.File(old, "w") as file:
+        new.copy("sources", file)
+        for name in set(new) - {"sources"}:
+            kind = names if name == "mask_kind" else new[name].dtype
+            file.create_dataset(name, data=new[name][()], dtype=kind)
+        file.attrs.update(new.attrs)
+        file.attrs["schema_version"] = 1
+    assert verify(old).ok
+    assert all(same(ShardReader(old).record(row), ShardReader(shard).record(row)) for row in range(4))
 
 
 def test_the_ledger_comes_back_as_it_went_in(tmp_path):
@@ -116,7 +178,8 @@ def test_the_file_describes_itself(shard):
     with h5py.File(shard) as file:
         assert h5py.check_enum_dtype(file["kind"].dtype) == {"cross_view": 0, "cross_pose": 1}
         assert h5py.check_enum_dtype(file["side"].dtype) == {"none": 0, "unknown": 1, "left": 2, "right": 3}
-        assert h5py.check_enum_dtype(file["mask_kind"].dtype) == {"none": 0, "detector": 1, "motion": 2, "box": 3}
+        kinds = {"none": 0, "detector": 1, "motion": 2, "box": 3, "rendered": 4}
+        assert h5py.check_enum_dtype(file["mask_kind"].dtype) == kinds
         assert all(file[column.name].attrs["meaning"] for column in COLUMNS)
         assert file["timestamp"].attrs["units"] == b"s"
         assert all(file[name].id.get_offset() for name in ("jpeg", *(column.name for column in COLUMNS)))
@@ -138,7 +201,14 @@ def test_the_page_about_shards_names_every_field_in_the_order_of_the_checksum():
     for column, (name, shape, kind) in zip(COLUMNS, described, strict=False):
         assert (name, shape) == (column.name, str(("N", *column.shape)).replace("'", ""))
         assert column.dtype.str.endswith(kind)
-    assert [name for name, *_ in described[len(COLUMNS) :]] == ["jpeg", "subjects"]
+    assert [name for name, *_ in described[len(COLUMNS) : len(COLUMNS) + 2]] == ["jpeg", "subjects"]
+    letters = {"P": TRUTH.people, "S": len(TRUTH.shape_names), "J": len(TRUTH.joint_names), "N": "N"}
+    letters |= {"Q": TRUTH.props, "K": len(TRUTH.keypoint_names)}
+    for column, (name, shape, kind) in zip(truth_columns(TRUTH), described[len(COLUMNS) + 2 :], strict=True):
+        sizes = [letters.get(letter, letter) for letter in shape.strip("(,)").split(", ")]
+        assert (f"truth/{name}", list(map(str, sizes))) == (column.name, list(map(str, ("N", *column.shape))))
+        assert column.dtype.str.endswith(kind)
+    assert all(f"`{field.name}`" in page for field in dataclasses.fields(TruthLayout))
     assert all(f"`{field.name}`" in page for field in dataclasses.fields(Source))
 
 
@@ -323,8 +393,8 @@ def test_a_shard_that_another_tool_rewrote_is_read_if_it_is_not_in_pieces(shard,
 
 def test_a_newer_schema_is_refused(shard):
     with h5py.File(shard, "r+") as file:
-        file.attrs["schema_version"] = 2
-    with pytest.raises(ShardError, match=r"pairs\.h5: has schema 2, this humanpt reads up to 1; update humanpt"):
+        file.attrs["schema_version"] = 3
+    with pytest.raises(ShardError, match=r"pairs\.h5: has schema 3, this humanpt reads up to 2; update humanpt"):
         ShardReader(shard)
 
 
@@ -346,18 +416,19 @@ def flip(path, name, place=3):
         file.write(bytes([byte ^ 4]))
 
 
-@pytest.mark.parametrize("name", ["jpeg", *(column.name for column in COLUMNS)])
-def test_a_flipped_bit_in_any_dataset_is_noticed(shard, name):
-    flip(shard, name)
-    problems = verify(shard).problems
+@pytest.mark.parametrize("name", ["jpeg", *(column.name for column in (*COLUMNS, *truth_columns(TRUTH)))])
+def test_a_flipped_bit_in_any_dataset_is_noticed(truth_shard, name):
+    flip(truth_shard, name)
+    problems = verify(truth_shard).problems
     assert len(problems) >= 1
     assert all(re.match(r"\S+pairs\.h5: .*is damaged \(.*\); make it again", line) for line in problems)
 
 
-def test_a_flipped_bit_anywhere_never_passes_for_other_content(shard):
+def test_a_flipped_bit_anywhere_never_passes_for_other_content(truth_shard):
+    shard = truth_shard
     whole = shard.read_bytes()
     before = [ShardReader(shard).record(row) for row in range(4)]
-    ledger = ShardReader(shard).sources
+    ledger = ShardReader(shard).sources, ShardReader(shard).truth
     for place in np.random.default_rng(0).integers(0, len(whole), 60).tolist():
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
@@ -366,7 +437,7 @@ def test_a_flipped_bit_anywhere_never_passes_for_other_content(shard):
             reader = ShardReader(shard)
             for row, record in enumerate(before):
                 assert same(reader.record(row), record), place
-            assert reader.sources == ledger, place
+            assert (reader.sources, reader.truth) == ledger, place
         except ShardError:
             pass
 
