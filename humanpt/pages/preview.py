@@ -9,10 +9,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from humanpt.data.image import decode_jpeg
-from humanpt.data.shards import PairSet, Picture
+from humanpt.data.shards import KINDS, Kind, PairSet, Picture
 from humanpt.pages.charts import histogram
 from humanpt.pages.page import write_page
 
@@ -30,30 +31,20 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
     """
     pairs = PairSet.open(shards)
     chosen = np.unique(np.linspace(0, len(pairs) - 1, SHOWN).round().astype(int)).tolist()
-    gaps, changes = [], []
-    for reader in pairs.readers:
-        gaps.append(np.abs(np.diff(reader.timestamps, axis=1)).ravel())
-        changes.append(reader.change.copy())
-        reader.release()
-    rules = summary["config"]["pairs"]
     write_page(
         path,
         "preview.html",
         title=f"{summary['pairs']} pairs of {'people' if summary['subject'] == 'body' else 'hands'}",
         subject="person" if summary["subject"] == "body" else "hand",
+        noun=summary["noun"],
         figures=[
             (summary["pairs"], "pairs"),
             (summary["parts"], f"{summary['noun']}s"),
-            (summary["kept_tracks"], "tracks"),
-            (summary["frames"], "frames decoded"),
-            (f"{summary['frames_per_second']:.0f}", "frames per second"),
+            (summary["frames"], f"{summary['unit']}s"),
+            (f"{summary['frames_per_second']:.0f}", f"{summary['unit']}s per second"),
         ],
-        charts=[
-            histogram(
-                np.concatenate(gaps), "time gap (s)", [(rules["min_gap"], "min_gap"), (rules["max_gap"], "max_gap")]
-            ),
-            histogram(np.concatenate(changes), "change (mean shift / box size)", [(rules["min_motion"], "min_motion")]),
-        ],
+        charts=_charts(pairs, summary["config"]),
+        kinds=[KINDS[kind] for kind in np.unique(pairs.kind)],
         shown=[_shown(pairs, index) for index in chosen],
         total=len(pairs),
         parts=summary["per_part"],
@@ -62,16 +53,57 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
     )
 
 
+def _charts(pairs: PairSet, config: dict[str, Any]) -> list[Markup]:
+    """How the pairs are spread: gaps and changes of cross-pose pairs, angles and scores of cross-view pairs."""
+    found: dict[str, list[NDArray[Any]]] = {"gap": [], "change": [], "angle": [], "score": []}
+    for reader in pairs.readers:
+        pose = reader.kind == Kind.CROSS_POSE
+        found["gap"].append(np.abs(np.diff(reader.timestamps[pose], axis=1)).ravel())
+        found["change"].append(reader.change[pose])
+        found["angle"].append(np.degrees(_angle(reader.column("cam_from_world")[~pose])))
+        found["score"].append(reader.column("pair_score")[~pose])
+        reader.release()
+    values = {name: np.concatenate(parts) for name, parts in found.items()}
+    rules = config.get("pairs", {})
+
+    def limits(*names: str) -> list[tuple[float, str]]:
+        return [(rules[name], name) for name in names if name in rules]
+
+    charts: tuple[tuple[str, str, list[tuple[float, str]]], ...] = (
+        ("gap", "time gap (s)", limits("min_gap", "max_gap")),
+        ("change", "change (mean shift / box size)", limits("min_motion")),
+        ("angle", "angle between the cameras (degrees)", []),
+        ("score", "pair score", []),
+    )
+    return [
+        histogram(values[name][np.isfinite(values[name])], label, marks)
+        for name, label, marks in charts
+        if np.isfinite(values[name]).any()
+    ]
+
+
+def _angle(cam_from_world: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angle in radians between two cameras' orientations, (N, 2, 4, 4) to (N,); NaN where a pose is unknown."""
+    first, second = cam_from_world[:, 0, :3, :3], cam_from_world[:, 1, :3, :3]
+    trace = np.einsum("nij,nij->n", first, second)
+    return np.asarray(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
 def _shown(pairs: PairSet, index: int) -> dict[str, Any]:
     pair, (reader, _) = pairs.record(index), pairs.locate(index)
-    return {
-        "image1": outlined(pair.image1),
-        "image2": outlined(pair.image2),
-        "clip": reader.sources[pair.image1.source].path,
-        "track": pair.track,
-        "gap": f"{pair.image2.timestamp - pair.image1.timestamp:+.2f}",
-        "change": f"{pair.change:.2f}",
-    }
+    sources = [reader.sources[picture.source] for picture in (pair.image1, pair.image2)]
+    if pair.kind == Kind.CROSS_VIEW:
+        where = sources[0].sequence
+        poses = [
+            np.eye(4) * np.nan if p.cam_from_world is None else p.cam_from_world for p in (pair.image1, pair.image2)
+        ]
+        angle = np.degrees(_angle(np.array([poses]))[0])
+        cameras = " and ".join(source.camera for source in sources) if sources[0].camera else "two cameras"
+        told = cameras + (f" · {angle:.0f}°" if np.isfinite(angle) else "")
+    else:
+        where = sources[0].path
+        told = f"gap {pair.image2.timestamp - pair.image1.timestamp:+.2f} s · change {pair.change:.2f}"
+    return {"image1": outlined(pair.image1), "image2": outlined(pair.image2), "where": where, "told": told}
 
 
 def outlined(picture: Picture, side: int = SIDE) -> NDArray[np.uint8]:
