@@ -159,6 +159,7 @@ def _seal(plan: Plan, group: int) -> None:
             crop_size=filled[0].crop_size,
             config=to_dict(plan.maker.config),
             sources=[source for reader in filled for source in reader.sources],
+            truth=filled[0].truth,
         ) as writer:
             first_source = 0
             for reader in filled:
