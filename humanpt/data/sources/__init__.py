@@ -1,0 +1,1 @@
+"""One reader per data set or calibration file, all giving the records of `humanpt.data`."""
