@@ -1,0 +1,1 @@
+"""Pure functions on batched tensors: rotations, cameras, two views."""

@@ -1,0 +1,1 @@
+"""Pictures from meshes, without OpenGL."""
