@@ -22,9 +22,6 @@ TRUTH = TruthLayout(
     joint_names=("root", "spine"),
     shape_names=("age", "weight", "größe"),
     keypoint_names=("nose", "left_eye", "right_eye", "left_ear"),
-    prop_kinds=("box", "ball"),
-    people=2,
-    props=3,
 )
 
 
@@ -65,19 +62,16 @@ def picture(seed: int, source: int = 0, **changes: Any) -> Picture:
     return dataclasses.replace(whole, **changes)
 
 
-def truth(seed: int, people: int = 1, props: int = 2) -> Truth:
+def truth(seed: int) -> Truth:
     """Some truth in the layout `TRUTH`."""
     rng = np.random.default_rng(seed)
     return Truth(
-        side=("none",) * people,
-        shape=rng.random((people, 3), np.float32),
-        pose=rng.random((people, 2, 3, 3), np.float32),
-        transl=rng.random((people, 3), np.float32),
-        forearm=np.zeros(people, np.float32),
-        props=tuple(TRUTH.prop_kinds[k % 2] for k in range(props)),
-        world_from_prop=rng.random((props, 4, 4), np.float32),
+        shape=rng.random(3, np.float32),
+        pose=rng.random((2, 3, 3), np.float32),
+        transl=rng.random(3, np.float32),
         keypoints=rng.random((4, 3), np.float32),
         visible=rng.random(4) > 0.5,
+        cover=rng.bytes(20 + seed),
     )
 
 
@@ -111,7 +105,7 @@ def write_truth_shard(path: Path, count: int = 4) -> Path:
         pair(
             k,
             image1=picture(2 * k, truth=truth(2 * k), mask_kind="rendered"),
-            image2=picture(2 * k + 1, truth=truth(2 * k + 1, people=2, props=3), mask_kind="rendered"),
+            image2=picture(2 * k + 1, truth=truth(2 * k + 1), mask_kind="rendered"),
         )
         for k in range(count)
     ]

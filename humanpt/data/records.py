@@ -80,39 +80,28 @@ class TruthLayout:
     """Names of the S shape parameters."""
     keypoint_names: tuple[str, ...]
     """Names of the K key points."""
-    prop_kinds: tuple[str, ...]
-    """Kinds of things other than people, which codes refer to."""
-    people: int
-    """Most people (of a hand shard: hands) in one picture."""
-    props: int
-    """Most things other than people in one picture."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
     """What a generated picture shows, in numbers from which data/truth.py draws it again, to the bit.
 
-    Letters: P people or hands, the subject first; J joints; S shape parameters; K key points; Q other things.
+    Letters: S shape parameters, J joints, K key points.
     """
 
-    side: tuple[Side, ...]
-    """Which hand each of the P is; "none" for bodies."""
     shape: NDArray[np.float32]
-    """(P, S) shape parameters of the model."""
+    """(S,) shape parameters of the subject."""
     pose: NDArray[np.float32]
-    """(P, J, 3, 3) rotations of the joints, in the parameterisation of the layout."""
+    """(J, 3, 3) rotations of its joints, in the parameterisation of the layout."""
     transl: NDArray[np.float32]
-    """(P, 3) place in the world, in metres."""
-    forearm: NDArray[np.float32]
-    """(P,) length in metres of the forearm drawn at the wrist of a hand; 0 for none, and for bodies."""
-    props: tuple[str, ...]
-    """The kind of each of the Q other things."""
-    world_from_prop: NDArray[np.float32]
-    """(Q, 4, 4) place, turn and size of each: an affine map of its unit mesh, in metres."""
+    """(3,) its place in the world, in metres."""
     keypoints: NDArray[np.float32]
-    """(K, 3) key points of the subject in the world, in metres."""
+    """(K, 3) its key points in the world, in metres."""
     visible: NDArray[np.bool_]
     """(K,) whether the crop shows the key point: inside of it, and hidden by no other thing and no other limb."""
+    cover: bytes
+    """A grey PNG file of the size of the crop: 0 where anything else is seen, 1 the model's surface, 2 what it wears
+    loosely (skirts, long hair, hats), which is the subject as well but no part of the model."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,7 +180,7 @@ KINDS = tuple(kind.name.lower() for kind in Kind)
 SIDES: tuple[str, ...] = get_args(Side)
 MASK_KINDS: tuple[str, ...] = get_args(MaskKind)
 
-# The checksum runs over the fields in this order, then over the two JPEG files, then over the truth if there is any.
+# The checksum runs over the fields in this order, then over the two JPEG files, then over the truth if there is one.
 COLUMNS = tuple(
     Column(name, np.dtype(dtype), shape, units, meaning)
     for name, dtype, shape, units, meaning in (
@@ -218,26 +207,25 @@ COLUMNS = tuple(
     )
 )
 ROW = np.dtype([(c.name, c.dtype, c.shape) for c in COLUMNS])
+BLOBS = {
+    "jpeg": Column("jpeg", np.dtype("u1"), (), "bytes", "all JPEG files, one after the other"),
+    "truth/cover": Column("truth/cover", np.dtype("u1"), (), "bytes", "all PNG files of covers, one after the other"),
+}
 
 
 def truth_columns(layout: TruthLayout) -> tuple[Column, ...]:
-    """The datasets in the group `truth`; an axis of 2 is the picture, then come the people or the other things."""
-    people, props, keypoints = layout.people, layout.props, len(layout.keypoint_names)
-    joints, shapes = len(layout.joint_names), len(layout.shape_names)
+    """The datasets in the group `truth`; an axis of 2 is the picture."""
+    joints, shapes, keypoints = len(layout.joint_names), len(layout.shape_names), len(layout.keypoint_names)
     return tuple(
         Column(f"truth/{name}", np.dtype(dtype), (2, *shape), units, meaning)
         for name, dtype, shape, units, meaning in (
-            ("people", "<i4", (), "", "people (or hands) in the picture, P or fewer; the subject is the first"),
-            ("side", _enum(SIDES), (people,), "", "which hand each is; none for bodies"),
-            ("shape", "<f4", (people, shapes), "", "shape parameters; NaN where there is nobody"),
-            ("pose", "<f4", (people, joints, 3, 3), "", "rotations of the joints; NaN where there is nobody"),
-            ("transl", "<f4", (people, 3), "m", "place in the world; NaN where there is nobody"),
-            ("forearm", "<f4", (people,), "m", "length of the forearm drawn at a hand's wrist; 0 for none"),
-            ("props", "<i4", (), "", "other things in the picture, Q or fewer"),
-            ("prop_kind", _enum(layout.prop_kinds), (props,), "", "what each other thing is"),
-            ("world_from_prop", "<f4", (props, 4, 4), "m", "affine map of the thing's unit mesh; NaN where none is"),
-            ("keypoints", "<f4", (keypoints, 3), "m", "key points of the subject in the world"),
+            ("shape", "<f4", (shapes,), "", "shape parameters of the subject"),
+            ("pose", "<f4", (joints, 3, 3), "", "rotations of its joints"),
+            ("transl", "<f4", (3,), "m", "its place in the world"),
+            ("keypoints", "<f4", (keypoints, 3), "m", "its key points in the world"),
             ("visible", "u1", (keypoints,), "", "1 where the crop shows the key point"),
+            ("cover_offset", "<u8", (), "bytes", "where the PNG file of the cover begins in /truth/cover"),
+            ("cover_size", "<u4", (), "bytes", "length of that PNG file"),
         )
     )
 
@@ -248,48 +236,35 @@ def row_type(layout: TruthLayout | None) -> np.dtype[Any]:
     return np.dtype([(c.name, c.dtype, c.shape) for c in (*COLUMNS, *columns)])
 
 
-def store_truth(row: NDArray[np.void], k: int, truth: Truth, layout: TruthLayout) -> None:
-    """Fill in the truth of picture `k` of a row.
+def store_truth(row: NDArray[np.void], k: int, truth: Truth) -> None:
+    """Fill in the truth of picture `k` of a row, but for the place of its cover.
 
     Raises:
-        ValueError: if the truth does not fit the layout.
+        ValueError: if the truth does not fit the layout of the row.
     """
-    people, props = len(truth.side), len(truth.props)
-    wanted = {column.name: column.shape for column in truth_columns(layout)}
-    if not 1 <= people <= layout.people or props > layout.props:
-        raise ValueError(f"truth has {people} people and {props} things, layout {layout.people} and {layout.props}")
-    for name, count in (("shape", people), ("pose", people), ("transl", people), ("forearm", people),
-                        ("world_from_prop", props), ("keypoints", None), ("visible", None)):  # fmt: skip
-        values, shape = getattr(truth, name), wanted[f"truth/{name}"][1:]
-        if values.shape != (shape if count is None else (count, *shape[1:])):
-            raise ValueError(f"truth: {name} has shape {values.shape}, layout {shape}")
-        place = row[f"truth/{name}"][k]
-        if count is not None:
-            place[count:] = 0 if name == "forearm" else np.nan
-        place[:count] = values
-    row["truth/people"][k], row["truth/props"][k] = people, props
-    row["truth/side"][k][:people] = [SIDES.index(side) for side in truth.side]
-    row["truth/prop_kind"][k][:props] = [layout.prop_kinds.index(kind) for kind in truth.props]
+    for name in ("shape", "pose", "transl", "keypoints", "visible"):
+        values, place = getattr(truth, name), row[f"truth/{name}"]
+        if values.shape != place[k].shape:
+            raise ValueError(f"truth: {name} has shape {values.shape}, layout {place[k].shape}")
+        place[k] = values
 
 
-def restore_truth(row: NDArray[np.void], k: int, layout: TruthLayout) -> Truth:
+def restore_truth(row: NDArray[np.void], k: int, cover: bytes) -> Truth:
     """The truth of picture `k` of a row."""
-    people, props = int(row["truth/people"][k]), int(row["truth/props"][k])
     return Truth(
-        side=tuple(cast("Side", SIDES[code]) for code in row["truth/side"][k][:people].tolist()),
-        props=tuple(layout.prop_kinds[code] for code in row["truth/prop_kind"][k][:props].tolist()),
-        world_from_prop=row["truth/world_from_prop"][k][:props].copy(),
-        keypoints=row["truth/keypoints"][k].copy(),
         visible=row["truth/visible"][k].astype(np.bool_),
-        **{name: row[f"truth/{name}"][k][:people].copy() for name in ("shape", "pose", "transl", "forearm")},
+        cover=cover,
+        **{name: row[f"truth/{name}"][k].copy() for name in ("shape", "pose", "transl", "keypoints")},
     )
 
 
-def row_checksum(row: NDArray[np.void], jpegs: Sequence[bytes | memoryview]) -> int:
-    """CRC-32 of a row without its own checksum, then of its two JPEG files, then of its truth."""
+def row_checksum(
+    row: NDArray[np.void], jpegs: Sequence[bytes | memoryview], covers: Sequence[bytes | memoryview]
+) -> int:
+    """CRC-32 of a row without its own checksum, then of its two JPEG files, its truth and covers if there are any."""
     data = row.tobytes()
     crc = zlib.crc32(data[: ROW.itemsize - ROW["checksum"].itemsize])
-    for part in (*jpegs, data[ROW.itemsize :]):
+    for part in (*jpegs, data[ROW.itemsize :], *covers):
         crc = zlib.crc32(part, crc)
     return crc
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from humanpt.data.image import Rgb, decode_jpeg, largest_shrink
 from humanpt.data.records import (
+    BLOBS,
     COLUMNS,
     KINDS,
     MASK_KINDS,
@@ -37,6 +38,7 @@ from humanpt.data.records import (
     Side,
     Source,
     SubjectKind,
+    Truth,
     TruthLayout,
     ledger_checksum,
     restore_truth,
@@ -77,7 +79,7 @@ class ShardReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._mapping: tuple[dict[str, Array], memoryview] | None = None
+        self._mapping: tuple[dict[str, Array], dict[str, memoryview]] | None = None
         _check_signature(path)
         try:
             # Given a Python file, HDF5 takes no lock, and does not mind who else has the shard open and how.
@@ -112,8 +114,10 @@ class ShardReader:
         self._columns = (*COLUMNS, *(truth_columns(self.truth) if self.truth else ()))
         self._row = row_type(self.truth)
         self._offsets = {c.name: self._offset(file, c) for c in self._columns}
-        self._jpeg_bytes = len(file["jpeg"]) if "jpeg" in file else 0
-        self._offsets["jpeg"] = self._offset(file, Column("jpeg", np.dtype("u1"), (), "", ""), self._jpeg_bytes)
+        self._blobs = {}
+        for blob in ("jpeg", *(["truth/cover"] if self.truth else [])):
+            self._blobs[blob] = len(file[blob]) if blob in file else 0
+            self._offsets[blob] = self._offset(file, BLOBS[blob], self._blobs[blob])
         self.subjects = tuple(file["subjects"].asstr()[()])
         ledger = file["sources"]
         self.sources = tuple(_read_source(ledger[str(index)].attrs) for index in range(len(ledger)))
@@ -139,10 +143,11 @@ class ShardReader:
 
     def _check_rows(self) -> None:
         columns, _ = self._mapped()
-        ends = columns["jpeg_offset"] + columns["jpeg_size"]
-        sound = (ends <= self._jpeg_bytes).all()
+        sound = True
+        for blob, size in self._blobs.items():
+            sound &= bool((columns[f"{blob}_offset"] + columns[f"{blob}_size"] <= size).all())
         for name, count in (("source", len(self.sources)), ("subject", len(self.subjects)), ("kind", len(KINDS))):
-            sound &= ((columns[name] >= 0) & (columns[name] < count)).all()
+            sound &= bool(((columns[name] >= 0) & (columns[name] < count)).all())
         if not sound:
             raise self._error(f"is damaged (a row points to nothing); {REMAKE}")
 
@@ -192,12 +197,16 @@ class ShardReader:
 
     def jpegs(self, row: int) -> tuple[memoryview, memoryview]:
         """The two JPEG files of a pair, as views of the mapped file; their checksum is not looked at."""
-        columns, blob = self._mapped()
+        return self._files("jpeg", row)
+
+    def _files(self, blob: str, row: int) -> tuple[memoryview, memoryview]:
+        """The two files of a pair in a dataset of files."""
+        columns, blobs = self._mapped()
         if not 0 <= row < self._count:
             raise IndexError(f"{self.path}: pair {row} of {self._count}")
-        start1, start2 = columns["jpeg_offset"][row].tolist()
-        size1, size2 = columns["jpeg_size"][row].tolist()
-        return blob[start1 : start1 + size1], blob[start2 : start2 + size2]
+        start1, start2 = columns[f"{blob}_offset"][row].tolist()
+        size1, size2 = columns[f"{blob}_size"][row].tolist()
+        return blobs[blob][start1 : start1 + size1], blobs[blob][start2 : start2 + size2]
 
     def images(self, row: int, least: int | None = None) -> tuple[Rgb, Rgb]:
         """The two pictures of a pair, their checksum verified.
@@ -213,7 +222,7 @@ class ShardReader:
             ShardError: if the checksum does not match, or a picture cannot be decoded or has another size.
             IndexError: if there is no such row.
         """
-        _, jpegs = self._verified(row)
+        _, jpegs, _ = self._verified(row)
         shrink = largest_shrink(self.crop_size, least)
         return self._decode(row, jpegs[0], shrink), self._decode(row, jpegs[1], shrink)
 
@@ -227,16 +236,19 @@ class ShardReader:
             raise self._error(f"pair {row} has a picture of {rgb.shape[1]} x {rgb.shape[0]} px, not {side}")
         return rgb
 
-    def _verified(self, row: int) -> tuple[NDArray[np.void], tuple[memoryview, memoryview]]:
-        """All fields of a pair and its two JPEG files, if its checksum matches."""
+    def _verified(
+        self, row: int
+    ) -> tuple[NDArray[np.void], tuple[memoryview, memoryview], tuple[memoryview, memoryview] | tuple[()]]:
+        """All fields of a pair, its two JPEG files and its two covers, if it has any and its checksum matches."""
         jpegs = self.jpegs(row)
         columns, _ = self._mapped()
         values = np.zeros((), self._row)
         for column in self._columns:
             values[column.name] = columns[column.name][row]
-        if row_checksum(values, jpegs) != values["checksum"]:
+        covers = self._files("truth/cover", row) if self.truth else ()
+        if row_checksum(values, jpegs, covers) != values["checksum"]:
             raise self._error(f"pair {row} is damaged (its checksum does not match); {REMAKE}")
-        return values, jpegs
+        return values, jpegs, covers
 
     def masks(self, row: int) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """The two masks of a pair, each (64, 64), True on the subject, or None where there is none."""
@@ -254,8 +266,11 @@ class ShardReader:
             ShardError: if the checksum does not match.
             IndexError: if there is no such row.
         """
-        values, jpegs = self._verified(row)
-        image1, image2 = (_picture(values, k, bytes(jpeg), self.truth) for k, jpeg in enumerate(jpegs))
+        values, jpegs, covers = self._verified(row)
+        truths = [restore_truth(values, k, bytes(cover)) for k, cover in enumerate(covers)]
+        image1, image2 = (
+            _picture(values, k, bytes(jpeg), truths[k] if truths else None) for k, jpeg in enumerate(jpegs)
+        )
         return PairRecord(
             image1=image1,
             image2=image2,
@@ -279,7 +294,7 @@ class ShardReader:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_mapping": None}
 
-    def _mapped(self) -> tuple[dict[str, Array], memoryview]:
+    def _mapped(self) -> tuple[dict[str, Array], dict[str, memoryview]]:
         mapping = self._mapping  # once, as another thread may release it
         if mapping is None:
             try:
@@ -294,8 +309,8 @@ class ShardReader:
                 shape = (self._count, *column.shape)
                 values = np.frombuffer(data, column.dtype, int(np.prod(shape)), self._offsets[column.name])
                 columns[column.name] = values.reshape(shape)
-            start = self._offsets["jpeg"]
-            mapping = columns, memoryview(data)[start : start + self._jpeg_bytes]
+            view, places = memoryview(data), self._offsets
+            mapping = columns, {blob: view[places[blob] : places[blob] + size] for blob, size in self._blobs.items()}
             self._mapping = mapping
         return mapping
 
@@ -338,7 +353,7 @@ def _read_layout(attributes: Any) -> TruthLayout:
     return TruthLayout(**{field.name: kinds[str(field.type)](attributes[field.name]) for field in fields(TruthLayout)})
 
 
-def _picture(row: NDArray[np.void], k: int, jpeg: bytes, layout: TruthLayout | None) -> Picture:
+def _picture(row: NDArray[np.void], k: int, jpeg: bytes, truth: Truth | None) -> Picture:
     width, height = row["image_size"][k].tolist()
     cameras = {name: row[name][k].copy() for name in ("intrinsics", "cam_from_world")}
     return Picture(
@@ -352,7 +367,7 @@ def _picture(row: NDArray[np.void], k: int, jpeg: bytes, layout: TruthLayout | N
         square=row["square"][k].copy(),
         image_size=(width, height),
         score=float(row["score"][k]),
-        truth=restore_truth(row, k, layout) if layout else None,
+        truth=truth,
         **{name: None if np.isnan(values).all() else values for name, values in cameras.items()},
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 
 import humanpt
 from humanpt.data.records import (
+    BLOBS,
     COLUMNS,
     MASK_KINDS,
     MASK_SIZE,
@@ -82,18 +83,19 @@ class ShardWriter:
         self._row = row_type(truth)
         self._subjects: dict[str, int] = {}
         self._count = 0
-        self._jpeg_bytes = 0
-        self._places: dict[bytes, int] = {}  # digest of each picture stored to its offset
+        self._blobs = {"jpeg": 0} | ({"truth/cover": 0} if truth else {})  # bytes so far
+        self._places: dict[tuple[str, bytes], int] = {}  # digest of each file stored to its offset
         self._sources: list[Source] = []
         self.sources = tuple(sources)
         self._open = True
         self._spills = contextlib.ExitStack()
         with self._output_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._rows, self._jpegs = (
+            self._rows, *files = (
                 self._spills.enter_context(tempfile.TemporaryFile(dir=path.parent))  # noqa: SIM115 - closed by `abort`
-                for _ in range(2)
+                for _ in range(1 + len(self._blobs))
             )
+            self._files = dict(zip(self._blobs, files, strict=True))
 
     def __len__(self) -> int:
         return self._count
@@ -117,15 +119,26 @@ class ShardWriter:
             raise ValueError(f"{self.path}: append after close")
         pictures = (record.image1, record.image2)
         self._check(record, pictures)
-        row, jpeg_bytes = np.zeros((), self._row), self._jpeg_bytes
+        row, blobs = np.zeros((), self._row), dict(self._blobs)
         row["kind"] = record.kind
         row["side"] = SIDES.index(record.side)
         row["subject"] = self._subjects.setdefault(_utf8(record.subject), len(self._subjects))
         row["track"] = record.track
         row["change"] = record.change
         row["pair_score"] = record.pair_score
-        places: dict[bytes, int] = {}
-        new: list[bytes] = []
+        places: dict[tuple[str, bytes], int] = {}
+        new: list[tuple[str, bytes]] = []
+
+        def store(blob: str, content: bytes) -> int:
+            """Where a file lies; one that is in several pairs is stored once."""
+            key = blob, hashlib.blake2b(content, digest_size=16).digest()
+            known = self._places.get(key, places.get(key))
+            if known is None:
+                places[key] = known = blobs[blob]
+                new.append((blob, content))
+                blobs[blob] += len(content)
+            return known
+
         for k, picture in enumerate(pictures):
             for name in ("source", "frame", "timestamp", "box", "square", "image_size", "score"):
                 row[name][k] = getattr(picture, name)
@@ -134,23 +147,19 @@ class ShardWriter:
                 row[name][k] = np.nan if known is None else known
             row["mask_kind"][k] = MASK_KINDS.index(picture.mask_kind)
             row["mask"][k] = np.packbits(picture.mask)
-            if self._truth and picture.truth:
-                store_truth(row, k, picture.truth, self._truth)
-            key = hashlib.blake2b(picture.jpeg, digest_size=16).digest()
-            known = self._places.get(key, places.get(key))
-            if known is None:  # a picture that is in several pairs is stored once
-                places[key] = known = jpeg_bytes
-                new.append(picture.jpeg)
-                jpeg_bytes += len(picture.jpeg)
-            row["jpeg_offset"][k] = known
-            row["jpeg_size"][k] = len(picture.jpeg)
-        row["checksum"] = row_checksum(row, [picture.jpeg for picture in pictures])
+            row["jpeg_offset"][k], row["jpeg_size"][k] = store("jpeg", picture.jpeg), len(picture.jpeg)
+            if picture.truth:
+                store_truth(row, k, picture.truth)
+                cover = picture.truth.cover
+                row["truth/cover_offset"][k], row["truth/cover_size"][k] = store("truth/cover", cover), len(cover)
+        covers = [picture.truth.cover for picture in pictures if picture.truth]
+        row["checksum"] = row_checksum(row, [picture.jpeg for picture in pictures], covers)
         with self._output_errors():
             self._rows.write(row.tobytes())
-            for jpeg in new:
-                self._jpegs.write(jpeg)
+            for blob, content in new:
+                self._files[blob].write(content)
         self._places |= places
-        self._count, self._jpeg_bytes = self._count + 1, jpeg_bytes
+        self._count, self._blobs = self._count + 1, blobs
 
     def close(self) -> None:
         """Finish the shard and let it appear. Closing again does nothing."""
@@ -207,10 +216,11 @@ class ShardWriter:
                 for column in self._columns:
                     file.seek(offsets[column.name] + start * self._row[column.name].itemsize)
                     file.write(rows[column.name].tobytes())
-            self._jpegs.seek(0)
-            file.seek(offsets["jpeg"])
-            while chunk := self._jpegs.read(SLAB):
-                file.write(chunk)
+            for blob, content in self._files.items():
+                content.seek(0)
+                file.seek(offsets[blob])
+                while chunk := content.read(SLAB):
+                    file.write(chunk)
 
     def _skeleton(self) -> tuple[SparseFile, dict[str, int]]:
         """The shard without its rows and pictures, and where these belong in it."""
@@ -243,10 +253,10 @@ class ShardWriter:
             if self._truth:
                 layout = self._truth
                 _annotate(file.create_group("truth"), **{f.name: getattr(layout, f.name) for f in fields(TruthLayout)})
-            blob = Column("jpeg", np.dtype("u1"), (), "bytes", "all JPEG files, one after the other")
-            for column in (*self._columns, blob):
-                length = self._jpeg_bytes if column is blob else self._count
-                offsets[column.name] = _reserve(file, column, length)
+            for column in self._columns:
+                offsets[column.name] = _reserve(file, column, self._count)
+            for blob, size in self._blobs.items():
+                offsets[blob] = _reserve(file, BLOBS[blob], size)
         return memory, offsets
 
     @contextlib.contextmanager
