@@ -1,0 +1,365 @@
+"""Natural shapes of the hand: a table of gestures, how they are mixed, and the rotations they stand for.
+
+A hand shape is a row of angles: flexion of the three joints of each finger and its abduction towards the thumb; for
+the thumb its opposition, spread and two flexions; flexion and deviation of the wrist; the cupping of the palm. Zero is
+a flat hand with parallel fingers in line with the forearm. Angles of the reference pose are measured on the rig and
+taken off, so that the same row means the same hand on every rig.
+
+Letters: N hands, A angles of a hand.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from humanpt.data.anatomy import FINGERS, Array, Side, Skeleton, about, across, angle_about, unit
+
+LONG_FINGERS = FINGERS[1:]
+
+# Range of every angle, in degrees. Finger flexion and abduction: Norkin and White, Measurement of Joint Motion, 5th
+# edition; little extension beyond straight is left out because it is rare at rest.
+LIMITS: dict[str, tuple[float, float]] = {
+    "thumb_opposition": (-5, 95),
+    "thumb_spread": (22, 75),
+    "thumb_knuckle": (-10, 60),
+    "thumb_tip": (-20, 80),
+    **{
+        f"{finger}_{angle}": limits
+        for finger in LONG_FINGERS
+        for angle, limits in {"knuckle": (-20, 90), "spread": (-32, 25), "middle": (0, 108), "tip": (-8, 75)}.items()
+    },
+    "cup": (0, 18),
+    "wrist_flexion": (-60, 65),
+    "wrist_deviation": (-20, 32),
+}
+ANGLES = tuple(LIMITS)
+LOWER = np.radians([low for low, _ in LIMITS.values()])
+UPPER = np.radians([high for _, high in LIMITS.values()])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gesture:
+    """One hand shape, in degrees: (knuckle, middle, tip) flexion of each finger; thumb opposition, spread, flexions."""
+
+    thumb: tuple[float, float, float, float]
+    index: tuple[float, float, float]
+    middle: tuple[float, float, float]
+    ring: tuple[float, float, float]
+    little: tuple[float, float, float]
+    spread: tuple[float, float, float, float] = (0, -5, -9, -12)
+    cup: float = 3
+    weight: float = 1
+
+
+GESTURES: dict[str, Gesture] = {
+    "relaxed": Gesture(
+        thumb=(45, 48, 12, 15),
+        index=(18, 25, 12),
+        middle=(24, 30, 16),
+        ring=(28, 34, 18),
+        little=(28, 34, 18),
+        weight=4,
+    ),
+    "hanging": Gesture(
+        thumb=(50, 42, 15, 15),
+        index=(28, 38, 20),
+        middle=(34, 44, 24),
+        ring=(38, 48, 26),
+        little=(38, 48, 26),
+        weight=3,
+    ),
+    "flat": Gesture(
+        thumb=(25, 38, 5, 0), index=(0, 4, 2), middle=(0, 4, 2), ring=(0, 4, 2), little=(0, 4, 2), weight=2
+    ),
+    "open": Gesture(
+        thumb=(20, 62, 0, -5),
+        index=(2, 5, 2),
+        middle=(2, 5, 2),
+        ring=(2, 5, 2),
+        little=(2, 5, 2),
+        spread=(14, -4, -18, -30),
+        weight=3,
+    ),
+    "fist": Gesture(
+        thumb=(74, 50, 38, 45),
+        index=(80, 98, 55),
+        middle=(82, 100, 58),
+        ring=(84, 100, 58),
+        little=(84, 98, 55),
+        spread=(-4, -5, -6, -6),
+        cup=6,
+        weight=2,
+    ),
+    "loose fist": Gesture(
+        thumb=(62, 48, 25, 25),
+        index=(52, 70, 36),
+        middle=(58, 76, 40),
+        ring=(62, 78, 42),
+        little=(62, 76, 42),
+        weight=2,
+    ),
+    "point": Gesture(
+        thumb=(66, 48, 30, 40), index=(0, 8, 4), middle=(72, 94, 52), ring=(78, 96, 54), little=(80, 92, 52), weight=2
+    ),
+    "pinch": Gesture(
+        thumb=(72, 46, 20, 30),
+        index=(52, 52, 30),
+        middle=(34, 34, 18),
+        ring=(28, 28, 14),
+        little=(22, 24, 12),
+        weight=2,
+    ),
+    "pinch, fist": Gesture(
+        thumb=(70, 46, 20, 30), index=(50, 54, 32), middle=(66, 74, 44), ring=(74, 84, 48), little=(76, 84, 48)
+    ),
+    "tripod": Gesture(
+        thumb=(74, 46, 20, 28),
+        index=(48, 48, 24),
+        middle=(54, 54, 28),
+        ring=(58, 68, 40),
+        little=(60, 66, 40),
+        weight=2,
+    ),
+    "key": Gesture(
+        thumb=(38, 34, 18, 20), index=(48, 74, 40), middle=(56, 82, 44), ring=(62, 86, 46), little=(64, 86, 46)
+    ),
+    "round grasp": Gesture(
+        thumb=(66, 60, 12, 22),
+        index=(36, 40, 24),
+        middle=(38, 42, 26),
+        ring=(38, 42, 26),
+        little=(36, 42, 26),
+        spread=(10, -4, -14, -22),
+        cup=8,
+        weight=2,
+    ),
+    "handle": Gesture(
+        thumb=(68, 52, 26, 30),
+        index=(60, 64, 38),
+        middle=(64, 68, 40),
+        ring=(68, 70, 40),
+        little=(70, 68, 40),
+        weight=2,
+    ),
+    "flat grasp": Gesture(
+        thumb=(76, 52, 18, 14), index=(58, 14, 6), middle=(60, 14, 6), ring=(60, 14, 6), little=(56, 14, 6), weight=2
+    ),
+    "V sign": Gesture(
+        thumb=(70, 48, 35, 45),
+        index=(2, 4, 2),
+        middle=(2, 4, 2),
+        ring=(78, 94, 52),
+        little=(80, 92, 52),
+        spread=(12, -12, -8, -8),
+    ),
+    "three": Gesture(
+        thumb=(74, 48, 35, 40),
+        index=(2, 4, 2),
+        middle=(2, 4, 2),
+        ring=(4, 6, 3),
+        little=(76, 88, 50),
+        spread=(10, -5, -16, -10),
+    ),
+    "four": Gesture(
+        thumb=(78, 46, 34, 40),
+        index=(2, 4, 2),
+        middle=(2, 4, 2),
+        ring=(2, 4, 2),
+        little=(3, 5, 2),
+        spread=(10, -4, -15, -26),
+    ),
+    "thumb up": Gesture(
+        thumb=(8, 62, -4, -12),
+        index=(76, 96, 54),
+        middle=(80, 98, 56),
+        ring=(82, 98, 56),
+        little=(82, 94, 54),
+        weight=2,
+    ),
+    "gun": Gesture(thumb=(12, 66, 0, -5), index=(2, 4, 2), middle=(74, 94, 52), ring=(78, 96, 54), little=(80, 92, 52)),
+    "call": Gesture(
+        thumb=(14, 66, 0, -8),
+        index=(74, 92, 52),
+        middle=(78, 96, 54),
+        ring=(76, 94, 52),
+        little=(8, 6, 3),
+        spread=(-2, -5, -10, -26),
+    ),
+    "horns": Gesture(
+        thumb=(68, 48, 34, 42),
+        index=(2, 5, 2),
+        middle=(76, 94, 52),
+        ring=(78, 94, 52),
+        little=(6, 6, 3),
+        spread=(6, -4, -8, -22),
+    ),
+    "OK": Gesture(
+        thumb=(70, 48, 22, 32),
+        index=(54, 56, 34),
+        middle=(18, 14, 6),
+        ring=(8, 10, 4),
+        little=(2, 6, 3),
+        spread=(2, -4, -14, -26),
+    ),
+    "claw": Gesture(
+        thumb=(45, 62, 15, 35),
+        index=(4, 62, 40),
+        middle=(6, 66, 42),
+        ring=(8, 66, 42),
+        little=(8, 62, 40),
+        spread=(12, -4, -16, -26),
+    ),
+    "hook": Gesture(
+        thumb=(38, 42, 15, 20), index=(12, 84, 48), middle=(14, 88, 50), ring=(16, 88, 50), little=(16, 86, 50)
+    ),
+    "cup": Gesture(
+        thumb=(40, 34, 12, 8), index=(24, 18, 8), middle=(28, 18, 8), ring=(28, 18, 8), little=(26, 18, 8), cup=14
+    ),
+}
+
+
+def gesture_row(gesture: Gesture) -> Array:
+    """Angles (A,) of a gesture in radians, the wrist straight."""
+    row: list[float] = list(gesture.thumb)
+    for finger, spread in zip(LONG_FINGERS, gesture.spread, strict=True):
+        knuckle, middle, tip = getattr(gesture, finger)
+        row += [knuckle, spread, middle, tip]
+    result: Array = np.radians([*row, gesture.cup, 0.0, 0.0])
+    return result
+
+
+TABLE = np.stack([gesture_row(gesture) for gesture in GESTURES.values()])
+WEIGHTS = np.array([gesture.weight for gesture in GESTURES.values()], dtype=np.float64)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+_KNUCKLES, _SPREADS, _MIDDLES, _TIPS = (
+    np.array([ANGLES.index(f"{finger}_{angle}") for finger in LONG_FINGERS])
+    for angle in ("knuckle", "spread", "middle", "tip")
+)
+
+
+def draw_hands(rng: np.random.Generator, count: int, *, noise: float = 1.0, blend: float = 0.35) -> Array:
+    """Draw hand shapes: a gesture, often on its way to another, with noise shared along each finger.
+
+    Args:
+        rng: source of all draws.
+        count: N.
+        noise: 1 for a natural spread about the gestures, 0 for the gestures themselves.
+        blend: share of hands between two gestures.
+
+    Returns:
+        (N, A) radians within LOWER and UPPER.
+    """
+    first, second = rng.choice(len(TABLE), size=(2, count), p=WEIGHTS)
+    amount = np.where(rng.random(count) < blend, rng.random(count), 0.0)[:, None]
+    shape = (1 - amount) * TABLE[first] + amount * TABLE[second]
+    # How far the whole hand closes, each finger on its own, and each joint: from coarse to fine.
+    whole = 0.10 * rng.standard_normal((count, 1))
+    finger = 0.09 * rng.standard_normal((count, 4)) + whole
+    for joints, spread in ((_KNUCKLES, 0.09), (_MIDDLES, 0.09), (_TIPS, 0.05)):
+        share = 1.2 if joints is _MIDDLES else 0.7
+        shape[:, joints] += noise * (share * finger + spread * rng.standard_normal((count, 4)))
+    fan = 0.10 * rng.standard_normal((count, 1)) * np.array([1.0, 0.1, -0.5, -1.0])
+    shape[:, _SPREADS] += noise * (fan + 0.035 * rng.standard_normal((count, 4)))
+    shape[:, :4] += noise * np.array([0.14, 0.09, 0.12, 0.16]) * rng.standard_normal((count, 4))
+    shape[:, -3] += noise * 0.05 * rng.standard_normal(count)
+    shape[:, -2] += noise * 0.33 * rng.standard_normal(count)
+    shape[:, -1] += noise * 0.14 * rng.standard_normal(count)
+    # The last two joints of a finger share a tendon: the tip follows the middle joint unless something presses it.
+    follow = 0.55 * shape[:, _MIDDLES]
+    shape[:, _TIPS] = np.clip(shape[:, _TIPS], follow - 0.35, follow + 0.30)
+    # Spread fingers close as they bend: the knuckle's side ligaments tighten.
+    parallel = TABLE[0, _SPREADS]
+    loose = np.clip(1.0 - shape[:, _KNUCKLES] / np.radians(80), 0.15, 1.0)
+    shape[:, _SPREADS] = parallel + loose * (shape[:, _SPREADS] - parallel)
+    result: Array = np.clip(shape, LOWER, UPPER)
+    return result
+
+
+class HandRotations:
+    """Turns rows of hand angles into the rotations of one hand of a rig."""
+
+    def __init__(self, skeleton: Skeleton, side: Side) -> None:
+        """Measure the hand in the reference pose; a rig without fingers yields the wrist alone."""
+        self.wrist = skeleton.part("wrist", side)[0]
+        self.chains = {finger: skeleton.part(finger, side) for finger in FINGERS if skeleton.part(finger, side)}
+        self.palm = skeleton.part("palm", side)
+        if not self.chains:
+            return
+        bone = skeleton.bone
+        along = bone(self.wrist, self.chains["middle"][0])  # from the wrist to the middle knuckle
+        row = skeleton.rest[self.chains["index"][0]] - skeleton.rest[self.chains["little"][0]]
+        self.along = along
+        self.thumbward = across(row, along)
+        back = np.cross(along, self.thumbward)
+        self.back = back if side == "right" else -back  # out of the back of the hand
+        self.curl = np.cross(along, -self.back)  # turns the fingers towards the palm
+        self.aside = np.cross(along, self.thumbward)  # turns the fingers towards the thumb
+        self._measure_fingers(skeleton)
+        self._measure_thumb(skeleton)
+
+    def _measure_fingers(self, skeleton: Skeleton) -> None:
+        self.finger_axes: dict[str, tuple[Array, Array, Array]] = {}  # curl at the knuckle, middle and tip joint
+        self.finger_rest: dict[str, tuple[float, float, float, float]] = {}  # flexion, abduction, middle, tip
+        knuckles = np.stack([skeleton.rest[self.chains[finger][0]] for finger in LONG_FINGERS])
+        for k, finger in enumerate(LONG_FINGERS):
+            # The knuckles form an arch, and each finger bends at right angles to its piece of it.
+            tangent = across(knuckles[max(k - 1, 0)] - knuckles[min(k + 1, 3)], self.along)
+            roll = 0.6 * angle_about(self.along, self.thumbward, tangent)
+            curl = about(self.along, np.array([roll]))[0] @ self.curl
+            first, second, third = self.chains[finger]
+            proximal, middle = skeleton.bone(first, second), skeleton.bone(second, third)
+            flexion = float(np.arcsin(np.clip(-(proximal @ self.back), -1, 1)))
+            abduction = float(np.arctan2(proximal @ self.thumbward, proximal @ self.along))
+            middle_axis = across(curl, proximal)
+            bend = max(angle_about(middle_axis, proximal, middle), 0.0)
+            self.finger_axes[finger] = (curl, middle_axis, across(curl, middle))
+            self.finger_rest[finger] = (flexion, abduction, bend, 0.3 * bend)
+
+    def _measure_thumb(self, skeleton: Skeleton) -> None:
+        first, second, third = self.chains["thumb"]
+        base = skeleton.bone(first, second)
+        self.thumb_base = base
+        outward = across(base, self.along)
+        self.thumb_rest_opposition = float(np.arctan2(-(outward @ self.back), outward @ self.thumbward))
+        self.thumb_rest_spread = float(np.arccos(np.clip(base @ self.along, -1, 1)))
+        self.oppose = np.cross(self.thumbward, -self.back)  # turns the thumb's side out of the palm
+        # The thumb bends across the palm: half towards the little finger, half down into the palm.
+        self.thumb_axes = tuple(
+            np.cross(bone, across(unit(-self.thumbward - 0.6 * self.back), bone))
+            for bone in (skeleton.bone(second, third), skeleton.bone(second, third))
+        )
+
+    def __call__(self, local: Array, angles: Array) -> None:
+        """Write the joint rotations of hands into poses.
+
+        Args:
+            local: (N, J, 3, 3) each joint's own rotation about the axes of the reference pose, changed in place; the
+                wrist's is multiplied, since the forearm has its share in it.
+            angles: (N, A) radians.
+        """
+        if not self.chains:
+            return
+        angle = dict(zip(ANGLES, angles.T, strict=True))
+        local[:, self.wrist] = (
+            local[:, self.wrist]
+            @ about(self.curl, angle["wrist_flexion"])
+            @ about(self.aside, -angle["wrist_deviation"])
+        )
+        for share, joint in zip((0.5, 1.0), self.palm, strict=False):
+            local[:, joint] = about(self.curl, share * angle["cup"])
+        for finger in LONG_FINGERS:
+            (curl, middle_axis, tip_axis) = self.finger_axes[finger]
+            flexion, abduction, middle, tip = self.finger_rest[finger]
+            first, second, third = self.chains[finger]
+            wanted = about(curl, angle[f"{finger}_knuckle"]) @ about(self.aside, angle[f"{finger}_spread"])
+            now = about(curl, np.array([flexion])) @ about(self.aside, np.array([abduction]))
+            local[:, first] = wanted @ np.swapaxes(now, -1, -2)
+            local[:, second] = about(middle_axis, angle[f"{finger}_middle"] - middle)
+            local[:, third] = about(tip_axis, angle[f"{finger}_tip"] - tip)
+        first, second, third = self.chains["thumb"]
+        turned = about(self.oppose, angle["thumb_opposition"] - self.thumb_rest_opposition)
+        outward = across(self.thumb_base, self.along)
+        spread = about(np.cross(self.along, outward), angle["thumb_spread"] - self.thumb_rest_spread)
+        local[:, first] = turned @ spread
+        local[:, second] = about(self.thumb_axes[0], angle["thumb_knuckle"] - 0.0)
+        local[:, third] = about(self.thumb_axes[1], angle["thumb_tip"] - 0.1)
