@@ -22,8 +22,9 @@ from torch import Tensor
 from humanpt.body import anny_files, skeletons
 from humanpt.body.anny_files import AnnyFile
 from humanpt.body.files import cache_folder
-from humanpt.body.model import BUILT, SHIPPED, BodyMesh, BodyModel, corner_uv, dominant_joint, tree_levels
+from humanpt.body.model import BUILT, SHIPPED, BodyMesh, BodyModel, corner_uv, pose_bones, skin, tree_levels
 from humanpt.engine.report import Report, Silent
+from humanpt.geometry.rotations import nearest_rotation
 
 ADULTS = 0.9
 """Share of adults among sampled people."""
@@ -72,7 +73,7 @@ class AnnyModel(BodyModel):
             "weights": weights,
             "keypoint_weights": keypoints,
             "faces": arrays["faces"].long(),
-            "vertex_joint": dominant_joint(weights),
+            "vertex_joint": weights.argmax(dim=1),
             "uv": corner_uv(file.arrays["uv_points"], file.arrays["uv_faces"]),
         }
         for name, tensor in buffers.items():
@@ -100,37 +101,12 @@ class AnnyModel(BodyModel):
         heads = self.heads + (coefficients @ self.heads_basis).reshape(len(shape), -1, 3)  # (B, J, 3)
         frames = self.frames + (coefficients @ self.frames_basis).reshape(len(shape), -1, 3, 3)
         reference_from_rest = nearest_rotation(frames).mT  # (B, J, 3, 3)
-        orientations, linear, joints = self._pose_bones(
-            pose.expand(batch, -1, -1, -1), reference_from_rest, heads, transl.expand(batch, -1)
+        joints, orientations, linear = pose_bones(
+            self.levels, pose.expand(batch, -1, -1, -1), heads, transl.expand(batch, -1), reference_from_rest
         )
-        shifts = joints - (linear @ heads[..., None])[..., 0]  # bone j sends a rest point x to linear x + shift
-        blend = self.weights @ torch.cat((linear.flatten(2), shifts), dim=2)  # (B, V, 12)
-        vertices = (blend[..., :9].reshape(batch, -1, 3, 3) * rest[..., None, :]).sum(-1) + blend[..., 9:]
+        vertices = skin(rest, heads, joints, linear, self.weights)
         keypoints = self.keypoint_weights @ torch.cat((vertices, joints), dim=1)
         return BodyMesh(vertices=vertices, joints=joints, keypoints=keypoints, orientations=orientations)
-
-    def _pose_bones(
-        self, pose: Tensor, reference_from_rest: Tensor, heads: Tensor, transl: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Forward kinematics, level by level from the root.
-
-        Returns:
-            (B, J, 3, 3) absolute rotations from the reference pose, (B, J, 3, 3) from the rest pose, (B, J, 3) joints.
-        """
-        parents = self.layout.parents
-        rotations: list[Tensor] = [pose[:, 0]] * len(parents)
-        linear: list[Tensor] = [rotations[0] @ reference_from_rest[:, 0]] * len(parents)
-        joints: list[Tensor] = [transl] * len(parents)
-        for level in self.levels[1:]:
-            above = [parents[joint] for joint in level]
-            turned = torch.stack([rotations[parent] for parent in above], 1) @ pose[:, level]
-            moved = torch.stack([linear[parent] for parent in above], 1)
-            offsets = heads[:, level] - heads[:, above]
-            places = torch.stack([joints[parent] for parent in above], 1) + (moved @ offsets[..., None])[..., 0]
-            bones = turned @ reference_from_rest[:, level]
-            for at, joint in enumerate(level):
-                rotations[joint], linear[joint], joints[joint] = turned[:, at], bones[:, at], places[:, at]
-        return torch.stack(rotations, 1), torch.stack(linear, 1), torch.stack(joints, 1)
 
     def coefficients(self, shape: Tensor) -> Tensor:
         """(B, C): coefficients of the linear basis for shape values (B, S), clamped to the range of the tents."""
@@ -178,40 +154,6 @@ def tent(values: Tensor, knots: np.ndarray) -> Tensor:
     return torch.where(index == upper[:, None] - 1, 1 - share[:, None], 0) + torch.where(
         index == upper[:, None], share[:, None], 0
     )
-
-
-def nearest_rotation(matrices: Tensor) -> Tensor:
-    """The rotation nearest to each matrix in the sense of least squares.
-
-    The gradient is that of the polar decomposition M = R P: R^T dR is the cross matrix of the vector w that solves
-    (tr(P) I - P) w = vee(R^T dM - dM^T R). It exists wherever the rotation is unique, also where singular values
-    coincide and the derivative of an SVD does not.
-
-    Args:
-        matrices: (..., 3, 3).
-
-    Returns:
-        (..., 3, 3) rotation matrices.
-
-    Source: Horn, Hilden, Negahdaripour, Closed-form solution of absolute orientation using orthonormal matrices, 1988.
-    """
-    with torch.no_grad():
-        left, _, right = torch.linalg.svd(matrices)
-        sign = torch.ones_like(matrices[..., 0])
-        sign[..., 2] = torch.linalg.det(left @ right)
-        rotation: Tensor = (left * sign[..., None, :]) @ right
-    if not matrices.requires_grad:
-        return rotation
-    product = rotation.mT @ matrices  # P, whose antisymmetric part is zero at this point and carries the derivative
-    with torch.no_grad():
-        trace = product.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-        system = trace * torch.eye(3, dtype=matrices.dtype, device=matrices.device) - (product + product.mT) / 2
-    skew = product - product.mT
-    vee = torch.stack((skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]), dim=-1)
-    x, y, z = torch.linalg.solve(system, vee).unbind(-1)
-    zero = torch.zeros_like(x)
-    turn = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).reshape(matrices.shape)
-    return rotation + rotation @ turn
 
 
 def built_file(name: str) -> Path:

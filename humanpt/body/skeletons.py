@@ -1,8 +1,8 @@
 """Joint names, the maps between joint sets, key points, and the parts of the surface.
 
-Sources: key points of COCO (Lin et al., 2014) with the six foot points of OpenPose (Cao et al., 2019); the 21 points of
-a hand as in FreiHAND (Zimmermann et al., 2019); the joint order of MANO (Romero et al., 2017); the 24 surface parts of
-DensePose (Güler et al., 2018).
+Sources: joints of SMPL (Loper et al., 2015), MANO (Romero et al., 2017) and SMPL-X (Pavlakos et al., 2019); key points of
+COCO (Lin et al., 2014) with the six foot points of OpenPose (Cao et al., 2019); the 21 points of a hand as in FreiHAND
+(Zimmermann et al., 2019); the 24 surface parts of DensePose (Güler et al., 2018).
 """
 
 from __future__ import annotations
@@ -54,6 +54,48 @@ HAND_21_BONES = (1, 2, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 18, 19, 20)
 
 HAND_TIP_VERTICES = (782, 29, 221, 416, 605)
 """Vertices of Anny's hand at the finger tips: the farthest along each last bone."""
+
+SMPL_24 = (
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
+    "right_hand",
+)
+"""SMPL's joints in SMPL's order."""
+
+SMPLX_55 = (
+    *SMPL_24[:22],
+    "jaw",
+    "left_eyeball",
+    "right_eyeball",
+    *(
+        f"{side}_{finger}{joint}"
+        for side in ("left", "right")
+        for finger in ("index", "middle", "little", "ring", "thumb")
+        for joint in "123"
+    ),
+)
+"""SMPL-X's joints in SMPL-X's order."""
 
 BODY_PARTS = (
     "torso_back",

@@ -1,0 +1,118 @@
+"""Reading the arrays of a licensed body model's file, and nothing else of it.
+
+SMPL and MANO are distributed as Python pickles, which run code when they are opened, and whose arrays are wrapped in
+classes of an abandoned package (chumpy). The reader here runs nothing: of all that a pickle may name, it knows arrays,
+sparse matrices and the three wrappers of chumpy, as plain data; anything else is refused by name.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from humanpt.errors import InputError
+
+
+def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Read the named arrays of an .npz or .pkl file; names that it lacks are left out.
+
+    Raises:
+        InputError: if the file is missing, damaged, or a pickle with more than arrays in it.
+    """
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in names if name in archive.files}
+        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+    except InputError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as a body model ({error}); get it again from its owner") from None
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: not a whole .npz file ({error}); get it again from its owner") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no table of arrays, so it is no body model")
+    return {name: as_array(content[name]) for name in names if name in content}
+
+
+def as_array(value: Any) -> np.ndarray:
+    """The numbers in an array, a sparse matrix or a wrapper of chumpy."""
+    if isinstance(value, _Chumpy):
+        fields = value.__dict__
+        if "x" in fields:
+            return as_array(fields["x"])
+        inner = as_array(fields["a"])
+        if "idxs" in fields:
+            inner = inner.ravel()[np.asarray(fields["idxs"])]
+        wanted = fields.get("preferred_shape", fields.get("newshape"))
+        return inner if wanted is None else inner.reshape(wanted)
+    if isinstance(value, _Sparse):
+        from scipy.sparse import csc_matrix
+
+        fields = value.__dict__
+        shape = fields.get("_shape", fields.get("shape"))
+        dense: np.ndarray = csc_matrix((fields["data"], fields["indices"], fields["indptr"]), shape=shape).toarray()
+        return dense
+    return np.asarray(value)
+
+
+class _Plain:
+    """Takes whatever state a pickle gives it, as data."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+
+
+class _Chumpy(_Plain):
+    """Stands for chumpy's array (field x), reordering (a, idxs, preferred_shape) and reshape (a, newshape)."""
+
+
+class _Sparse(_Plain):
+    """Stands for scipy's matrix in compressed columns."""
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """A reader of pickles that knows arrays and their wrappers alone."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a name in the pickle stands for.
+
+        Raises:
+            UnpicklingError: if it is no array, with the reason in one line.
+        """
+        known: dict[tuple[str, str], Callable[..., Any]] = {
+            ("numpy", "ndarray"): np.ndarray,
+            ("numpy", "dtype"): np.dtype,
+            ("copyreg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
+            ("builtins", "object"): object,
+            ("builtins", "set"): set,
+            ("_codecs", "encode"): _latin1,
+        }
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
+            return getattr(np._core.multiarray, name)
+        if module.startswith("chumpy") and name in ("Ch", "Select", "Reshape"):
+            return _Chumpy
+        if module.startswith("scipy.sparse") and name == "csc_matrix":
+            return _Sparse
+        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
+        if (module, name) in known:
+            return known[module, name]
+        raise pickle.UnpicklingError(
+            f"names {module}.{name}, which is no array; a pickle can run programs, so it is not opened; "
+            "save its arrays as .npz"
+        )
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """The bytes that Python 3 writes as text into old pickles."""
+    return text.encode("latin1")
