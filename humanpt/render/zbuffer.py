@@ -23,8 +23,8 @@ MAX_FACES = 1 << 24
 _FACE_BITS = 24
 _DEPTH_STEPS = float(1 << 20)  # per metre: about a micrometre; 19 bits are left for whole metres
 _NOTHING = torch.iinfo(torch.int64).max
-_FACES_AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 24}  # what fits into a cache; what keeps a GPU busy
-_PIXELS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 25}  # of triangles; bounds the memory whatever the triangles
+_FACES_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 24}  # what fits into a cache; what keeps a GPU busy
+_PIXELS_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 25}  # of triangles; bounds the memory whatever the triangles
 
 
 @torch.no_grad()
@@ -33,13 +33,36 @@ def nearest_faces(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What `rasterize` returns, as the tensors face, bary, depth and front; arguments as there, already checked."""
     batch, device = len(vertices_cam), vertices_cam.device
-    keys = torch.full((batch, height * width), _NOTHING, dtype=torch.int64, device=device)
+    size = (batch, height, width)
+    face = torch.empty(size, dtype=torch.int64, device=device)
+    bary = torch.zeros(*size, 3, device=device)
+    depth = torch.full(size, torch.inf, device=device)
+    front = torch.zeros(size, dtype=torch.bool, device=device)
     x, y, z = _project(vertices_cam, intrinsics)  # each (B, V)
-    pictures = max(1, _FACES_AT_ONCE.get(device.type, 1 << 16) // max(1, len(faces)))
+    pictures = max(1, _FACES_AT_ONCE.get(device.type, 1 << 15) // max(1, len(faces)))
     for first in range(0, batch, pictures):
         some = slice(first, first + pictures)
-        _draw(keys[some].view(-1), x[some], y[some], z[some], faces, height, width, cull)
-    return _resolve(keys, x, y, z, faces, height, width)
+        corners = _Corners(x[some], y[some], z[some], faces)
+        keys = torch.full((len(x[some]) * height * width,), _NOTHING, dtype=torch.int64, device=device)
+        _draw(keys, corners, height, width, cull)
+        _resolve(keys, corners, face[some], bary[some], depth[some], front[some])
+    return face, bary, depth, front
+
+
+class _Corners:
+    """The projected corners of the faces of some pictures, face after face, picture after picture."""
+
+    def __init__(self, x: Tensor, y: Tensor, z: Tensor, faces: Tensor) -> None:
+        self.count = len(faces)
+        first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+        self.vertex = [(faces[:, i] + first).view(-1) for i in range(3)]  # 3 of (N)
+        self.x, self.y, self.z = x.reshape(-1), y.reshape(-1), z.reshape(-1)
+
+    def of(self, values: Tensor, found: Tensor | None = None) -> list[Tensor]:
+        """What the three corners of all faces, or of those found (M), have of x, y or z."""
+        if found is None:
+            return [values.index_select(0, i) for i in self.vertex]
+        return [values.index_select(0, i.index_select(0, found)).double() for i in self.vertex]
 
 
 def _project(vertices_cam: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,75 +76,82 @@ def _project(vertices_cam: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor, 
     return (k[:, 0, 0] * x + k[:, 0, 1] * y) / distance + k[:, 0, 2], k[:, 1, 1] * y / distance + k[:, 1, 2], z
 
 
-def _draw(keys: Tensor, x: Tensor, y: Tensor, z: Tensor, faces: Tensor, height: int, width: int, cull: bool) -> None:
-    """Lower the keys (P) of some pictures to the least of their faces; x, y, z (B, V) are the projected vertices."""
-    batch, count = x.shape
-    corners = (faces.T[:, None] + torch.arange(batch, device=x.device)[:, None] * count).flatten(1)  # (3, N)
-    x, y, z = x.reshape(-1), y.reshape(-1), z.reshape(-1)
-    x0, x1, x2 = (x[i] for i in corners)
-    y0, y1, y2 = (y[i] for i in corners)
-    # The whole pixels inside each face's box. A nan compares false, so that near faces go here as well.
-    left = torch.minimum(torch.minimum(x0, x1), x2).ceil().clamp(min=0)
-    right = torch.maximum(torch.maximum(x0, x1), x2).floor().clamp(max=width - 1)
-    top = torch.minimum(torch.minimum(y0, y1), y2).ceil().clamp(min=0)
-    bottom = torch.maximum(torch.maximum(y0, y1), y2).floor().clamp(max=height - 1)
-    area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
-    drawn = (left <= right) & (top <= bottom) & ((area < 0) if cull else (area != 0))
+def _draw(keys: Tensor, corners: _Corners, height: int, width: int, cull: bool) -> None:
+    """Lower the keys (P) of some pictures to the least that their faces offer."""
+    x0, x1, x2 = corners.of(corners.x)
+    y0, y1, y2 = corners.of(corners.y)
+    # The whole pixels inside each face's box. A nan compares false, so that faces too near go here as well.
+    left = torch.minimum(torch.minimum(x0, x1), x2).ceil_().clamp_(min=0)
+    top = torch.minimum(torch.minimum(y0, y1), y2).ceil_().clamp_(min=0)
+    right = torch.maximum(torch.maximum(x0, x1), x2).floor_().clamp_(max=width - 1)
+    bottom = torch.maximum(torch.maximum(y0, y1), y2).floor_().clamp_(max=height - 1)
+    area = (x1 - x0).mul_(y2 - y0).sub_((y1 - y0).mul_(x2.sub_(x0)))
+    drawn = torch.minimum(right - left, bottom - top) >= 0
+    drawn &= (area < 0) if cull else (area != 0)
     found = drawn.nonzero()[:, 0]
-    left, right, top, bottom = (side[found].int() for side in (left, right, top, bottom))
-    columns, pixels = right - left + 1, (right - left + 1) * (bottom - top + 1)
-    limit = _PIXELS_AT_ONCE.get(x.device.type, 1 << 18)
-    ends = pixels.long().cumsum(0)
-    start = 0
+    left, top, right, bottom = (side.index_select(0, found).double() for side in (left, top, right, bottom))
+    sign = area.index_select(0, found).sign_().double()
+    columns = right.sub_(left).add_(1)
+    pixels = bottom.sub_(top).add_(1).mul_(columns).long()
+    picture = found // corners.count
+    # Of each face found: its corners seen from the first pixel of its box, in mirror writing if it shows its back, so
+    # that the inside is where all edges are positive; then what else its pixels need.
+    values = [v.sub_(left).mul_(sign) for v in corners.of(corners.x, found)]
+    values += [v.sub_(top) for v in corners.of(corners.y, found)]
+    values += [v.reciprocal_() for v in corners.of(corners.z, found)]
+    values += [sign, columns, (picture * height + top.long()) * width + left.long(), found - picture * corners.count]
+    limit = _PIXELS_AT_ONCE.get(keys.device.type, 1 << 15)
+    ends = pixels.cumsum(0)
+    begins = ends - pixels
+    start, before = 0, 0
     while start < len(found):
-        before = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(torch.searchsorted(ends, before + limit, right=True)))
-        some = slice(start, stop)
-        counts = pixels[some]
-        which = torch.repeat_interleave(torch.arange(start, stop, device=x.device), counts)
-        order = torch.arange(len(which), device=x.device) - (ends[which] - pixels[which] - before)
-        row = order // columns[which]
-        px = left[which] + (order - row * columns[which])
-        py = top[which] + row
-        face = found[which]
-        a, b, c = corners[:, face]
-        xa, xb, xc = (x[i].double() - px for i in (a, b, c))
-        ya, yb, yc = (y[i].double() - py for i in (a, b, c))
-        ea, eb, ec = xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb
-        inside = ((ea >= 0) & (eb >= 0) & (ec >= 0)) | ((ea <= 0) & (eb <= 0) & (ec <= 0))
-        depth = (ea + eb + ec) / (ea / z[a] + eb / z[b] + ec / z[c])
-        picture = face // len(faces)
-        key = ((depth * _DEPTH_STEPS).long() << _FACE_BITS) | (face - picture * len(faces))
-        pixel = (picture * height + py) * width + px
-        keys.scatter_reduce_(0, pixel[inside], key[inside], "amin")
-        start = stop
+        after = int(ends[stop - 1])
+        which = torch.repeat_interleave(pixels[start:stop], output_size=after - before)
+        xa, xb, xc, ya, yb, yc, za, zb, zc, px, cols, pixel, face = (
+            v[start:stop].index_select(0, which) for v in values
+        )
+        order = torch.arange(before, after, device=keys.device).sub_(begins[start:stop].index_select(0, which))
+        pixel += order
+        order = order.double()
+        py = (order + 0.5).div_(cols).floor_()
+        cols.mul_(py)
+        order -= cols
+        pixel += (py * width - cols).long()
+        px *= order
+        for x in (xa, xb, xc):
+            x -= px
+        for y in (ya, yb, yc):
+            y -= py
+        ea = (xb * yc).sub_(yb * xc)
+        eb = (xc * ya).sub_(yc.mul_(xa))
+        ec = xa.mul_(yb).sub_(ya.mul_(xb))
+        least = torch.minimum(torch.minimum(ea, eb), ec)
+        share = za.mul_(ea).add_(zb.mul_(eb)).add_(zc.mul_(ec))
+        depth = ea.add_(eb).add_(ec).div_(share).mul_(_DEPTH_STEPS).add_(0.5)
+        key = depth.long().bitwise_left_shift_(_FACE_BITS).bitwise_or_(face)
+        key = torch.where(least >= 0, key, _NOTHING)
+        keys.scatter_reduce_(0, pixel, key, "amin")
+        start, before = stop, after
 
 
-def _resolve(
-    keys: Tensor, x: Tensor, y: Tensor, z: Tensor, faces: Tensor, height: int, width: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """From the least key of every pixel (B, P) to what is seen there."""
-    batch, count = x.shape
-    keys = keys.view(-1)
-    seen = (keys != _NOTHING).nonzero()[:, 0]
-    face = keys[seen] & (MAX_FACES - 1)
-    picture = seen // (height * width)
-    rest = seen - picture * (height * width)
-    py = rest // width
-    px = rest - py * width
-    a, b, c = (faces[face] + (picture * count)[:, None]).T
-    x, y, z = x.reshape(-1).double(), y.reshape(-1).double(), z.reshape(-1).double()
-    xa, xb, xc = (x[i] - px for i in (a, b, c))
-    ya, yb, yc = (y[i] - py for i in (a, b, c))
-    weights = torch.stack([(xb * yc - yb * xc) / z[a], (xc * ya - yc * xa) / z[b], (xa * yb - ya * xb) / z[c]], dim=-1)
-    weights = weights / weights.sum(dim=-1, keepdim=True)
-    out_face = torch.full_like(keys, -1)
-    out_face[seen] = face
-    bary = torch.zeros(len(keys), 3, device=x.device)
-    bary[seen] = weights.float()
-    depth = torch.full((len(keys),), torch.inf, device=x.device)
-    depth[seen] = (weights[:, 0] * z[a] + weights[:, 1] * z[b] + weights[:, 2] * z[c]).float()
-    front = torch.zeros(len(keys), dtype=torch.bool, device=x.device)
-    front[seen] = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa) < 0
-    size = (batch, height, width)
-    return out_face.view(size), bary.view(*size, 3), depth.view(size), front.view(size)
+def _resolve(keys: Tensor, corners: _Corners, face: Tensor, bary: Tensor, depth: Tensor, front: Tensor) -> None:
+    """Fill the pixels (b, H, W) of some pictures from the least keys (P)."""
+    height, width = face.shape[1:]
+    torch.sub(keys & (MAX_FACES - 1), (keys >> 62) << _FACE_BITS, out=face.view(-1))
+    seen = (face.view(-1) + 1).nonzero()[:, 0]
+    row = torch.div(seen, width, rounding_mode="floor")
+    picture = row // height
+    found = face.view(-1).index_select(0, seen).add_(picture * corners.count)
+    px, py = seen - row * width, row - picture * height
+    xa, xb, xc = (v.sub_(px) for v in corners.of(corners.x, found))
+    ya, yb, yc = (v.sub_(py) for v in corners.of(corners.y, found))
+    za, zb, zc = corners.of(corners.z, found)
+    ea, eb, ec = (xb * yc).sub_(yb * xc), (xc * ya).sub_(yc * xa), (xa * yb).sub_(ya * xb)
+    area = ea + eb + ec
+    ea, eb, ec = ea.div_(za), eb.div_(zb), ec.div_(zc)
+    share = ea + eb + ec
+    weights = torch.stack([ea, eb, ec], dim=1).div_(share[:, None])
+    bary.view(-1, 3).index_copy_(0, seen, weights.float())
+    depth.view(-1).index_copy_(0, seen, (area / share).float())
+    front.view(-1).index_copy_(0, seen, area < 0)
