@@ -72,6 +72,7 @@ def truth(seed: int) -> Truth:
         keypoints=rng.random((4, 3), np.float32),
         visible=rng.random(4) > 0.5,
         cover=rng.bytes(20 + seed),
+        worn=rng.bytes(30),
     )
 
 

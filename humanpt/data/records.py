@@ -102,6 +102,9 @@ class Truth:
     cover: bytes
     """A grey PNG file of the size of the crop: 0 where anything else is seen, 1 the model's surface, 2 what it wears
     loosely (skirts, long hair, hats), which is the subject as well but no part of the model."""
+    worn: bytes
+    """What stands off the model's surface, clothes and hair: (2, V) uint8 compressed by zlib. For each of V vertices it
+    holds the distance in quarters of a millimetre, and how much of the shape below is smoothed away, in 255ths."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,6 +137,11 @@ class Picture:
     """(4, 4) pose of the camera, metres, OpenCV axes, None if unknown."""
     truth: Truth | None = None
     """What is shown, exactly; None unless the picture was generated."""
+
+    def files(self) -> dict[str, bytes]:
+        """The files that belong to it, by the dataset that holds them."""
+        truth = {"truth/cover": self.truth.cover, "truth/worn": self.truth.worn} if self.truth else {}
+        return {"jpeg": self.jpeg} | truth
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,6 +218,7 @@ ROW = np.dtype([(c.name, c.dtype, c.shape) for c in COLUMNS])
 BLOBS = {
     "jpeg": Column("jpeg", np.dtype("u1"), (), "bytes", "all JPEG files, one after the other"),
     "truth/cover": Column("truth/cover", np.dtype("u1"), (), "bytes", "all PNG files of covers, one after the other"),
+    "truth/worn": Column("truth/worn", np.dtype("u1"), (), "bytes", "what subjects wear, one after the other"),
 }
 
 
@@ -226,6 +235,8 @@ def truth_columns(layout: TruthLayout) -> tuple[Column, ...]:
             ("visible", "u1", (keypoints,), "", "1 where the crop shows the key point"),
             ("cover_offset", "<u8", (), "bytes", "where the PNG file of the cover begins in /truth/cover"),
             ("cover_size", "<u4", (), "bytes", "length of that PNG file"),
+            ("worn_offset", "<u8", (), "bytes", "where what the subject wears begins in /truth/worn"),
+            ("worn_size", "<u4", (), "bytes", "its length"),
         )
     )
 
@@ -237,7 +248,7 @@ def row_type(layout: TruthLayout | None) -> np.dtype[Any]:
 
 
 def store_truth(row: NDArray[np.void], k: int, truth: Truth) -> None:
-    """Fill in the truth of picture `k` of a row, but for the place of its cover.
+    """Fill in the truth of picture `k` of a row, but for the places of its files.
 
     Raises:
         ValueError: if the truth does not fit the layout of the row.
@@ -249,22 +260,21 @@ def store_truth(row: NDArray[np.void], k: int, truth: Truth) -> None:
         place[k] = values
 
 
-def restore_truth(row: NDArray[np.void], k: int, cover: bytes) -> Truth:
-    """The truth of picture `k` of a row."""
+def restore_truth(row: NDArray[np.void], k: int, cover: bytes, worn: bytes) -> Truth:
+    """The truth of picture `k` of a row, given its files."""
     return Truth(
         visible=row["truth/visible"][k].astype(np.bool_),
         cover=cover,
+        worn=worn,
         **{name: row[f"truth/{name}"][k].copy() for name in ("shape", "pose", "transl", "keypoints")},
     )
 
 
-def row_checksum(
-    row: NDArray[np.void], jpegs: Sequence[bytes | memoryview], covers: Sequence[bytes | memoryview]
-) -> int:
-    """CRC-32 of a row without its own checksum, then of its two JPEG files, its truth and covers if there are any."""
+def row_checksum(row: NDArray[np.void], files: Sequence[bytes | memoryview]) -> int:
+    """CRC-32 of a row without its own checksum, then of its two JPEG files, its truth, and the files of that."""
     data = row.tobytes()
     crc = zlib.crc32(data[: ROW.itemsize - ROW["checksum"].itemsize])
-    for part in (*jpegs, data[ROW.itemsize :], *covers):
+    for part in (*files[:2], data[ROW.itemsize :], *files[2:]):
         crc = zlib.crc32(part, crc)
     return crc
 

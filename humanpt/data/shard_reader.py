@@ -38,7 +38,6 @@ from humanpt.data.records import (
     Side,
     Source,
     SubjectKind,
-    Truth,
     TruthLayout,
     ledger_checksum,
     restore_truth,
@@ -115,7 +114,7 @@ class ShardReader:
         self._row = row_type(self.truth)
         self._offsets = {c.name: self._offset(file, c) for c in self._columns}
         self._blobs = {}
-        for blob in ("jpeg", *(["truth/cover"] if self.truth else [])):
+        for blob in BLOBS if self.truth else ["jpeg"]:
             self._blobs[blob] = len(file[blob]) if blob in file else 0
             self._offsets[blob] = self._offset(file, BLOBS[blob], self._blobs[blob])
         self.subjects = tuple(file["subjects"].asstr()[()])
@@ -222,9 +221,9 @@ class ShardReader:
             ShardError: if the checksum does not match, or a picture cannot be decoded or has another size.
             IndexError: if there is no such row.
         """
-        _, jpegs, _ = self._verified(row)
+        _, files = self._verified(row)
         shrink = largest_shrink(self.crop_size, least)
-        return self._decode(row, jpegs[0], shrink), self._decode(row, jpegs[1], shrink)
+        return self._decode(row, files[0], shrink), self._decode(row, files[1], shrink)
 
     def _decode(self, row: int, jpeg: memoryview, shrink: int) -> Rgb:
         try:
@@ -236,19 +235,16 @@ class ShardReader:
             raise self._error(f"pair {row} has a picture of {rgb.shape[1]} x {rgb.shape[0]} px, not {side}")
         return rgb
 
-    def _verified(
-        self, row: int
-    ) -> tuple[NDArray[np.void], tuple[memoryview, memoryview], tuple[memoryview, memoryview] | tuple[()]]:
-        """All fields of a pair, its two JPEG files and its two covers, if it has any and its checksum matches."""
-        jpegs = self.jpegs(row)
+    def _verified(self, row: int) -> tuple[NDArray[np.void], list[memoryview]]:
+        """All fields of a pair and its files, two of each dataset of files, if its checksum matches."""
+        files = [file for blob in self._blobs for file in self._files(blob, row)]
         columns, _ = self._mapped()
         values = np.zeros((), self._row)
         for column in self._columns:
             values[column.name] = columns[column.name][row]
-        covers = self._files("truth/cover", row) if self.truth else ()
-        if row_checksum(values, jpegs, covers) != values["checksum"]:
+        if row_checksum(values, files) != values["checksum"]:
             raise self._error(f"pair {row} is damaged (its checksum does not match); {REMAKE}")
-        return values, jpegs, covers
+        return values, files
 
     def masks(self, row: int) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """The two masks of a pair, each (64, 64), True on the subject, or None where there is none."""
@@ -266,11 +262,8 @@ class ShardReader:
             ShardError: if the checksum does not match.
             IndexError: if there is no such row.
         """
-        values, jpegs, covers = self._verified(row)
-        truths = [restore_truth(values, k, bytes(cover)) for k, cover in enumerate(covers)]
-        image1, image2 = (
-            _picture(values, k, bytes(jpeg), truths[k] if truths else None) for k, jpeg in enumerate(jpegs)
-        )
+        values, files = self._verified(row)
+        image1, image2 = (_picture(values, k, *map(bytes, files[k::2])) for k in range(2))
         return PairRecord(
             image1=image1,
             image2=image2,
@@ -353,7 +346,7 @@ def _read_layout(attributes: Any) -> TruthLayout:
     return TruthLayout(**{field.name: kinds[str(field.type)](attributes[field.name]) for field in fields(TruthLayout)})
 
 
-def _picture(row: NDArray[np.void], k: int, jpeg: bytes, truth: Truth | None) -> Picture:
+def _picture(row: NDArray[np.void], k: int, jpeg: bytes, *truth: bytes) -> Picture:
     width, height = row["image_size"][k].tolist()
     cameras = {name: row[name][k].copy() for name in ("intrinsics", "cam_from_world")}
     return Picture(
@@ -367,7 +360,7 @@ def _picture(row: NDArray[np.void], k: int, jpeg: bytes, truth: Truth | None) ->
         square=row["square"][k].copy(),
         image_size=(width, height),
         score=float(row["score"][k]),
-        truth=truth,
+        truth=restore_truth(row, k, *truth) if truth else None,
         **{name: None if np.isnan(values).all() else values for name, values in cameras.items()},
     )
 

@@ -83,7 +83,7 @@ class ShardWriter:
         self._row = row_type(truth)
         self._subjects: dict[str, int] = {}
         self._count = 0
-        self._blobs = {"jpeg": 0} | ({"truth/cover": 0} if truth else {})  # bytes so far
+        self._blobs = dict.fromkeys(BLOBS if truth else ["jpeg"], 0)  # bytes so far
         self._places: dict[tuple[str, bytes], int] = {}  # digest of each file stored to its offset
         self._sources: list[Source] = []
         self.sources = tuple(sources)
@@ -147,13 +147,12 @@ class ShardWriter:
                 row[name][k] = np.nan if known is None else known
             row["mask_kind"][k] = MASK_KINDS.index(picture.mask_kind)
             row["mask"][k] = np.packbits(picture.mask)
-            row["jpeg_offset"][k], row["jpeg_size"][k] = store("jpeg", picture.jpeg), len(picture.jpeg)
             if picture.truth:
                 store_truth(row, k, picture.truth)
-                cover = picture.truth.cover
-                row["truth/cover_offset"][k], row["truth/cover_size"][k] = store("truth/cover", cover), len(cover)
-        covers = [picture.truth.cover for picture in pictures if picture.truth]
-        row["checksum"] = row_checksum(row, [picture.jpeg for picture in pictures], covers)
+            for blob, file in picture.files().items():
+                row[f"{blob}_offset"][k], row[f"{blob}_size"][k] = store(blob, file), len(file)
+        files = [picture.files() for picture in pictures]
+        row["checksum"] = row_checksum(row, [file[blob] for blob in self._blobs for file in files])
         with self._output_errors():
             self._rows.write(row.tobytes())
             for blob, content in new:

@@ -201,8 +201,8 @@ def test_the_page_about_shards_names_every_field_in_the_order_of_the_checksum():
         assert column.dtype.str.endswith(kind)
     assert [name for name, *_ in described[len(COLUMNS) : len(COLUMNS) + 2]] == ["jpeg", "subjects"]
     letters = {"S": len(TRUTH.shape_names), "J": len(TRUTH.joint_names), "K": len(TRUTH.keypoint_names)}
-    *truths, cover = described[len(COLUMNS) + 2 :]
-    assert cover[0] == "cover"
+    *truths, cover, worn = described[len(COLUMNS) + 2 :]
+    assert (cover[0], worn[0]) == ("cover", "worn")
     for column, (name, shape, kind) in zip(truth_columns(TRUTH), truths, strict=True):
         sizes = [letters.get(letter, letter) for letter in shape.strip("(,)").split(", ")]
         assert (f"truth/{name}", list(map(str, sizes))) == (column.name, list(map(str, ("N", *column.shape))))
