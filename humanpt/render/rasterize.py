@@ -63,7 +63,7 @@ def rasterize(
         1 mm to the camera plane, are not drawn. Of faces within the same micrometre the lower index is kept.
 
     Raises:
-        ValueError: if the shapes are others, or there are more than 2^24 faces.
+        ValueError: if the shapes are others, or there are 2^24 faces or more.
     """
     if vertices_cam.ndim != 3 or vertices_cam.shape[-1] != 3 or faces.ndim != 2 or faces.shape[-1] != 3:
         raise ValueError(

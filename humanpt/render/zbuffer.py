@@ -17,14 +17,14 @@ from torch import Tensor
 
 NEAR = 1e-3
 """Triangles with a vertex nearer than this to the camera plane, in metres, are left out."""
-MAX_FACES = 1 << 24
-"""Faces that fit into a key."""
+MAX_FACES = (1 << 24) - 1
+"""How many faces a key can tell apart; also the mask of a key's face."""
 
 _FACE_BITS = 24
 _DEPTH_STEPS = float(1 << 20)  # per metre: about a micrometre; 19 bits are left for whole metres
 _NOTHING = torch.iinfo(torch.int64).max
-_FACES_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 24}  # what fits into a cache; what keeps a GPU busy
-_PIXELS_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 25}  # of triangles; bounds the memory whatever the triangles
+_ITEMS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 22}  # faces or pixels: what fits into a cache; what keeps a GPU busy
+_CANDIDATES_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 23}  # pixels in boxes of faces, on which the memory depends most
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def nearest_faces(
     depth = torch.full(size, torch.inf, device=device)
     front = torch.zeros(size, dtype=torch.bool, device=device)
     x, y, z = _project(vertices_cam, intrinsics)  # each (B, V)
-    pictures = max(1, _FACES_AT_ONCE.get(device.type, 1 << 15) // max(1, len(faces)))
+    pictures = max(1, _ITEMS_AT_ONCE.get(device.type, 1 << 16) // max(len(faces), height * width))
     for first in range(0, batch, pictures):
         some = slice(first, first + pictures)
         corners = _Corners(x[some], y[some], z[some], faces)
@@ -100,7 +100,7 @@ def _draw(keys: Tensor, corners: _Corners, height: int, width: int, cull: bool) 
     values += [v.sub_(top) for v in corners.of(corners.y, found)]
     values += [v.reciprocal_() for v in corners.of(corners.z, found)]
     values += [sign, columns, (picture * height + top.long()) * width + left.long(), found - picture * corners.count]
-    limit = _PIXELS_AT_ONCE.get(keys.device.type, 1 << 15)
+    limit = _CANDIDATES_AT_ONCE.get(keys.device.type, 1 << 15)
     ends = pixels.cumsum(0)
     begins = ends - pixels
     start, before = 0, 0
@@ -130,19 +130,20 @@ def _draw(keys: Tensor, corners: _Corners, height: int, width: int, cull: bool) 
         share = za.mul_(ea).add_(zb.mul_(eb)).add_(zc.mul_(ec))
         depth = ea.add_(eb).add_(ec).div_(share).mul_(_DEPTH_STEPS).add_(0.5)
         key = depth.long().bitwise_left_shift_(_FACE_BITS).bitwise_or_(face)
-        key = torch.where(least >= 0, key, _NOTHING)
-        keys.scatter_reduce_(0, pixel, key, "amin")
+        outside = least.add_(0.0).view(torch.int64) >> 63  # all bits of a number below 0; adding 0 makes a -0 positive
+        keys.scatter_reduce_(0, pixel, key.bitwise_or_(outside).bitwise_and_(_NOTHING), "amin")
         start, before = stop, after
 
 
 def _resolve(keys: Tensor, corners: _Corners, face: Tensor, bary: Tensor, depth: Tensor, front: Tensor) -> None:
     """Fill the pixels (b, H, W) of some pictures from the least keys (P)."""
     height, width = face.shape[1:]
-    torch.sub(keys & (MAX_FACES - 1), (keys >> 62) << _FACE_BITS, out=face.view(-1))
-    seen = (face.view(-1) + 1).nonzero()[:, 0]
+    named = keys.add_(1).bitwise_and_(MAX_FACES)  # the face plus one; one after the greatest key ends in zeros
+    torch.sub(named, 1, out=face.view(-1))
+    seen = named.nonzero()[:, 0]
     row = torch.div(seen, width, rounding_mode="floor")
     picture = row // height
-    found = face.view(-1).index_select(0, seen).add_(picture * corners.count)
+    found = named.index_select(0, seen).add_(picture * corners.count - 1)
     px, py = seen - row * width, row - picture * height
     xa, xb, xc = (v.sub_(px) for v in corners.of(corners.x, found))
     ya, yb, yc = (v.sub_(py) for v in corners.of(corners.y, found))
