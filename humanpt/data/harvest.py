@@ -66,6 +66,32 @@ class HarvestConfig:
 
 
 @dataclass(kw_only=True)
+class CameraHarvest:
+    """What one camera of a capture gave."""
+
+    name: str
+    clip: str
+    """Its clip's path relative to the input."""
+    rate: float = 0.0
+    """Frames per second, 0 if the clip does not say."""
+    frames: int = 0
+    looked: int = 0
+    found: int = 0
+    duration: float = 0.0
+    """Time of the last frame, in seconds."""
+    offset: float = 0.0
+    """Added to its clock to have the common time, in seconds."""
+    measured_offset: float = 0.0
+    """What its motion says, used or not; NaN if it says nothing."""
+    confidence: float = 0.0
+    """How sure the measured offset is, 0 to 1."""
+    pairs: int = 0
+    """Pairs that it has part in."""
+    note: str = ""
+    """How its calibration was made to fit, if it had to be."""
+
+
+@dataclass(kw_only=True)
 class Harvest:
     """What one clip gave, as the summary tells it."""
 
@@ -96,6 +122,8 @@ class Harvest:
     """Wall time of the work, in seconds."""
     problem: str | None = None
     """Why the clip gave nothing at all."""
+    cameras: list[CameraHarvest] = field(default_factory=list)
+    """For a capture, what each camera gave; the fields above are their sums and most."""
 
 
 class _Track:
@@ -234,7 +262,7 @@ class _Reaper:
             box=box,
             square=square,
             score=float(detections.scores[index]),
-            side=_side(detections.kinds[index]),
+            side=side_of(detections.kinds[index]),
         )
 
     def _end(self, ended: Sequence[int]) -> None:
@@ -283,7 +311,8 @@ class _Reaper:
         )
 
 
-def _side(kind: str) -> Literal["none", "unknown", "left", "right"]:
+def side_of(kind: str) -> Literal["none", "unknown", "left", "right"]:
+    """The side that a kind of box stands for."""
     sides: dict[str, Literal["none", "unknown", "left", "right"]] = {
         "body": "none",
         "hand": "unknown",

@@ -88,11 +88,11 @@ class CameraModel:
         else:
             filmed = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), self.intrinsics, self.distortion)[0]
         filmed = np.asarray(filmed, np.float64).reshape(-1, 2)
-        filmed[np.hypot(rays[:, 0, 0], rays[:, 0, 1]) > self._widest] = np.nan
+        filmed[np.hypot(rays[:, 0, 0], rays[:, 0, 1]) > self.widest] = np.nan
         return filmed
 
     @cached_property
-    def _widest(self) -> float:
+    def widest(self) -> float:
         """Tangent of the widest angle that the radial polynomial is good for; beyond it the picture would fold back."""
         if self.fisheye:
             return np.inf
