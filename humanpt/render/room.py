@@ -1,0 +1,606 @@
+"""Rooms: a textured box around the scene, with furniture, windows and pictures on its walls, lit like the people in it.
+
+Every pixel's ray leaves the box somewhere; what is there is a function of the place alone, so that all views agree. A
+camera may stand outside: the near walls are then cut away, as in a doll's house.
+
+Letters: P pixels, H W size of a picture on a wall.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from humanpt.errors import InputError
+from humanpt.render.light import Light, Shades, irradiance
+from humanpt.render.materials import Colour, draw_colour, linear
+from humanpt.render.textures import SURFACES, picture_at, surface
+
+LIGHTMAP = 96
+"""Texels along an edge of the shadow that things cast on the floor."""
+
+FLOOR, CEILING, LEFT, RIGHT, FRONT, BACK = 3, 2, 0, 1, 4, 5
+"""Numbers of the box's faces: -x, +x, -y (above), +y (below), -z, +z."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """What one face of the room, or a piece of furniture, is covered with."""
+
+    kind: str
+    """One of `textures.SURFACES`."""
+    colour: Colour
+    """Linear reflectance."""
+    second: Colour
+    """Linear reflectance of the texture's other colour."""
+    period: float
+    """Metres after which the texture repeats."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """A flat thing on a face of the room: a framed picture, a window, a door, a rug."""
+
+    face: int
+    """Which face: `FLOOR`, `LEFT`, ..."""
+    centre: tuple[float, float]
+    """Where on the face, metres along its two axes."""
+    half: tuple[float, float]
+    """Half its width and height, metres."""
+    picture: Tensor
+    """(H, W, 3) float32 linear."""
+    frame: float
+    """Width of its frame, metres."""
+    frame_colour: Colour
+    """Linear reflectance."""
+    glow: float
+    """How much it shines by itself: 0 for pictures, more for windows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A box of furniture, standing or hanging."""
+
+    centre: tuple[float, float, float]
+    """Metres, world."""
+    half: tuple[float, float, float]
+    """Half sizes along its own axes, metres."""
+    turn: float
+    """Rotation about the vertical, radians."""
+    cover: Face
+    """What it is covered with."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Room:
+    """Surroundings of a scene; floor at y = 0, y down."""
+
+    low: tuple[float, float, float]
+    """Least corner of the box; low[1] is the ceiling."""
+    high: tuple[float, float, float]
+    """Greatest corner; high[1] is the floor."""
+    faces: tuple[Face, ...]
+    """Covers of the six faces in the order of LEFT, RIGHT, CEILING, FLOOR, FRONT, BACK."""
+    panels: tuple[Panel, ...] = ()
+    """Things on the faces; later ones cover earlier ones."""
+    blocks: tuple[Block, ...] = ()
+    """Furniture. It never hides the subject: what would is left out of that view."""
+    panorama: Tensor | None = None
+    """(H, W, 3) float32 linear: what is seen outdoors instead of walls and ceiling, all around, zenith on top."""
+
+
+# For each face: the axis it is square to, and the two axes along it.
+_AXES = ((0, 2, 1), (0, 2, 1), (1, 0, 2), (1, 0, 2), (2, 0, 1), (2, 0, 1))
+_NORMALS = ((1.0, 0, 0), (-1.0, 0, 0), (0, 1.0, 0), (0, -1.0, 0), (0, 0, 1.0), (0, 0, -1.0))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LitRoom:
+    """A room with its light worked out: shared by all views of a scene."""
+
+    room: Room
+    light: Light
+    ambient: Tensor
+    """(6, 3) what each face gets from the surroundings."""
+    direct: Tensor
+    """(6, 3) what each face gets from the sun."""
+    floor_origin: Tensor
+    """(2,) x and z where the floor's light map begins."""
+    floor_span: float
+    """Metres along its edge."""
+    floor: Tensor
+    """(LIGHTMAP, LIGHTMAP, 4) share of ambient light and, last, of the sun, that reach the floor past the things."""
+
+
+def light_room(room: Room, light: Light, shades: Shades | None, device: torch.device) -> LitRoom:
+    """Work out the light of a room, with the shadows that the things cast on its floor."""
+    normals = torch.tensor(_NORMALS, device=device, dtype=torch.float32)
+    towards = torch.tensor(light.direction, device=device)
+    ambient = irradiance(light, normals)
+    facing = (normals[:, 0] * towards[0] + normals[:, 1] * towards[1] + normals[:, 2] * towards[2]).clamp_min(0)
+    direct = facing[:, None] * torch.tensor(light.colour, device=device)
+    if shades is None:
+        flat = torch.ones(2, 2, 4, device=device)
+        return LitRoom(
+            room=room,
+            light=light,
+            ambient=ambient,
+            direct=direct,
+            floor_origin=torch.zeros(2, device=device),
+            floor_span=1.0,
+            floor=flat,
+        )
+    span = 5.0 * shades.size
+    origin = shades.centre[[0, 2]] - 0.5 * span
+    place = (torch.arange(LIGHTMAP, device=device) + 0.5) * (span / LIGHTMAP)
+    z, x = torch.meshgrid(origin[1] + place, origin[0] + place, indexing="ij")
+    points = torch.stack([x.reshape(-1), torch.full((LIGHTMAP**2,), room.high[1], device=device), z.reshape(-1)], 1)
+    up = normals[FLOOR].expand_as(points)
+    reached = shades.ambient(points, up) / ambient[FLOOR].clamp_min(1e-6)
+    seen = shades.sun(points, up)
+    return LitRoom(
+        room=room,
+        light=light,
+        ambient=ambient,
+        direct=direct,
+        floor_origin=origin,
+        floor_span=span,
+        floor=torch.cat([reached, seen[:, None]], 1).reshape(LIGHTMAP, LIGHTMAP, 4),
+    )
+
+
+def shade_room(lit: LitRoom, eye: Tensor, towards: Tensor, spread: Tensor, clear: float) -> Tensor:
+    """Colour the pixels of one view that show the room.
+
+    Args:
+        lit: the room.
+        eye: (3,) camera centre, world.
+        towards: (P, 3) ray directions whose length along the optical axis is 1.
+        spread: () metres that a pixel spans at 1 m.
+        clear: depth up to which no furniture may stand, in units of `towards`: the subject's far side.
+
+    Returns:
+        (P, 3) linear light.
+    """
+    room, device = lit.room, towards.device
+    low, high = torch.tensor(room.low, device=device), torch.tensor(room.high, device=device)
+    safe = torch.where(towards.abs() < 1e-9, 1e-9, towards)
+    goes_up = safe > 0
+    distance = (torch.where(goes_up, high, low) - eye) / safe  # (P, 3)
+    far, axis = distance.min(1)
+    far = far.clamp_min(1e-3)
+    face = axis * 2 + goes_up.gather(1, axis[:, None])[:, 0].to(torch.int64)
+    point = eye + towards * far[:, None]
+    along = torch.tensor([axes[1:] for axes in _AXES], device=device)[face]  # (P, 2)
+    flat = point.gather(1, along)
+    square_to = torch.tensor(_NORMALS, device=device)[face]
+    slope = (towards * square_to).sum(1).abs() / towards.square().sum(1).sqrt()
+    footprint = far * spread / slope.clamp_min(0.08)
+    covers = _cover_table(room.faces, device)[face]
+    colour = _cover(covers, flat, footprint)
+    colour = _hang(lit, colour, face, flat)
+    light = _light_on_faces(lit, face, point)
+    result = colour[:, :3] * light + colour[:, 3:4] * colour[:, :3]
+    if room.panorama is not None:
+        sky = face != FLOOR
+        result[sky] = _panorama(room.panorama.to(device), towards[sky])
+        # The ground fades into what is seen far away.
+        haze = (far / (0.8 * max(abs(room.low[0]), 1.0))).clamp(0, 1)[:, None] ** 2
+        low_sky = _panorama(room.panorama.to(device), towards * torch.tensor([1.0, 0.0, 1.0], device=device))
+        result = torch.where(sky[:, None], result, torch.lerp(result, low_sky, 0.6 * haze))
+    return _stand(lit, result, far, eye, towards, spread, clear)
+
+
+def _cover_table(faces: Sequence[Face], device: torch.device) -> Tensor:
+    rows = [[float(SURFACES.index(f.kind)), f.period, *f.colour, *f.second] for f in faces]
+    return torch.tensor(rows, dtype=torch.float32, device=device)
+
+
+def _cover(covers: Tensor, flat: Tensor, footprint: Tensor) -> Tensor:
+    """Colour of covered places: (P, 4), the last a glow of 0."""
+    period = covers[:, 1:2]
+    texel = surface(covers[:, 0].to(torch.int64), flat / period, footprint / period[:, 0])
+    colour = torch.lerp(covers[:, 2:5], covers[:, 5:8], texel[:, 0:1]) * (1 + texel[:, 1:2])
+    return torch.cat([colour.clamp(0.004, 0.95), torch.zeros_like(texel[:, :1])], 1)
+
+
+def _hang(lit: LitRoom, colour: Tensor, face: Tensor, flat: Tensor) -> Tensor:
+    for panel in lit.room.panels:
+        du, dv = flat[:, 0] - panel.centre[0], flat[:, 1] - panel.centre[1]
+        inside = (face == panel.face) & (du.abs() < panel.half[0]) & (dv.abs() < panel.half[1])
+        found = inside.nonzero()[:, 0]
+        if not len(found):
+            continue
+        du, dv = du[found], dv[found]
+        sign = -1.0 if panel.face in (LEFT, BACK) else 1.0
+        at = torch.stack(
+            [0.5 + sign * 0.5 * du / (panel.half[0] - panel.frame), 0.5 + 0.5 * dv / (panel.half[1] - panel.frame)], 1
+        )
+        shown = torch.cat(
+            [picture_at(panel.picture.to(colour.device), at), torch.full_like(du[:, None], panel.glow)], 1
+        )
+        framed = (du.abs() > panel.half[0] - panel.frame) | (dv.abs() > panel.half[1] - panel.frame)
+        edge = torch.tensor([*panel.frame_colour, 0.0], device=colour.device)
+        colour[found] = torch.where(framed[:, None], edge, shown)
+    return colour
+
+
+def _light_on_faces(lit: LitRoom, face: Tensor, point: Tensor) -> Tensor:
+    """Light at places of the box: darker towards its edges, shadows on its floor."""
+    room, device = lit.room, point.device
+    low, high = torch.tensor(room.low, device=device), torch.tensor(room.high, device=device)
+    edge = torch.minimum(point - low, high - point).clamp_min(0)
+    reach = 0.12 * float((high - low).min())
+    close = torch.exp(-edge / reach)
+    axis = torch.div(face, 2, rounding_mode="floor")
+    close = close.scatter(1, axis[:, None], 0.0)
+    corner = 1 - 0.35 * close.amax(1, keepdim=True) - 0.15 * close.sum(1, keepdim=True).clamp_max(1.0)
+    if room.panorama is not None:
+        corner = torch.ones_like(corner)
+    ambient, direct = lit.ambient[face] * corner, lit.direct[face]
+    floor = (face == FLOOR).nonzero()[:, 0]
+    if len(floor):
+        where = point[floor]
+        at = (torch.stack([where[:, 0], where[:, 2]], 1) - lit.floor_origin) / lit.floor_span
+        shadow = picture_at(lit.floor, at)
+        outside = ((at < 0) | (at > 1)).any(1, keepdim=True)
+        shadow = torch.where(outside, 1.0, shadow)
+        under = torch.ones_like(where[:, 0])
+        for block in room.blocks:
+            if block.centre[1] + block.half[1] > -0.3:
+                under = under * _under(block, where)
+        ambient[floor] = ambient[floor] * shadow[:, :3] * under[:, None]
+        direct[floor] = direct[floor] * shadow[:, 3:] * under[:, None]
+    return ambient + direct
+
+
+def _under(block: Block, where: Tensor) -> Tensor:
+    """Darken the floor near a piece of furniture."""
+    cos, sin = math.cos(block.turn), math.sin(block.turn)
+    x, z = where[:, 0] - block.centre[0], where[:, 2] - block.centre[2]
+    u, v = (cos * x + sin * z).abs() - block.half[0], (cos * z - sin * x).abs() - block.half[2]
+    away = (u.clamp_min(0).square() + v.clamp_min(0).square()).sqrt()
+    return 1 - 0.6 * torch.exp(-away / (0.15 * min(1.0, 2.5 * block.half[1]) + 1e-3))
+
+
+def _stand(
+    lit: LitRoom, result: Tensor, far: Tensor, eye: Tensor, towards: Tensor, spread: Tensor, clear: float
+) -> Tensor:
+    """Draw furniture over the room, nearest last decides."""
+    device = towards.device
+    depth = far.clone()
+    for block in lit.room.blocks:
+        cos, sin = math.cos(block.turn), math.sin(block.turn)
+        centre = torch.tensor(block.centre, device=device)
+        offset = eye - centre
+        start = torch.stack([cos * offset[0] + sin * offset[2], offset[1], cos * offset[2] - sin * offset[0]])
+        ray = torch.stack(
+            [cos * towards[:, 0] + sin * towards[:, 2], towards[:, 1], cos * towards[:, 2] - sin * towards[:, 0]], 1
+        )
+        ray = torch.where(ray.abs() < 1e-9, 1e-9, ray)
+        half = torch.tensor(block.half, device=device)
+        enter3 = torch.minimum((-half - start) / ray, (half - start) / ray)
+        leave3 = torch.maximum((-half - start) / ray, (half - start) / ray)
+        enter, axis = enter3.max(1)
+        hit = (enter < leave3.min(1).values) & (enter > 0.05) & (enter < depth)
+        found = hit.nonzero()[:, 0]
+        if not len(found) or float(enter[found].min()) < clear:
+            continue
+        at, axis = enter[found], axis[found]
+        local = start + ray[found] * at[:, None]
+        sign = torch.where(ray[found].gather(1, axis[:, None])[:, 0] > 0, -1.0, 1.0)
+        along = torch.tensor([[2, 1], [0, 2], [0, 1]], device=device)[axis]
+        footprint = at * spread * 1.5
+        cover = _cover_table((block.cover,), device).expand(len(found), -1)
+        colour = _cover(cover, local.gather(1, along), footprint)[:, :3]
+        square = torch.zeros_like(local).scatter(1, axis[:, None], sign[:, None])
+        world = torch.stack(
+            [cos * square[:, 0] - sin * square[:, 2], square[:, 1], sin * square[:, 0] + cos * square[:, 2]], 1
+        )
+        sun = torch.tensor(lit.light.direction, device=device)
+        facing = (world * sun).sum(1).clamp_min(0)[:, None] * torch.tensor(lit.light.colour, device=device)
+        edges = torch.exp(-(half - local.abs()).gather(1, along).amin(1) / 0.01)[:, None]
+        result[found] = colour * (0.85 * irradiance(lit.light, world) + facing) * (1 - 0.25 * edges)
+        depth[found] = at
+    return result
+
+
+def _panorama(picture: Tensor, towards: Tensor) -> Tensor:
+    """Look up what lies far away in directions (P, 3)."""
+    level = towards[:, :2].new_zeros(len(towards))
+    flat = (towards[:, 0].square() + towards[:, 2].square()).sqrt()
+    level = torch.atan2(towards[:, 1], flat) / math.pi + 0.5
+    turn = torch.atan2(towards[:, 0], towards[:, 2]) / (2 * math.pi) + 0.5
+    return picture_at(picture, torch.stack([turn, level], 1))
+
+
+def draw_room(
+    rng: np.random.Generator, subject: Literal["body", "hand"] = "body", photographs: Sequence[Path] = ()
+) -> Room:
+    """Draw surroundings: mostly rooms, some open places.
+
+    Args:
+        rng: where chance comes from.
+        subject: what it is for: around a hand, everything is nearer and smaller.
+        photographs: picture files that may hang on the walls.
+
+    Raises:
+        InputError: if a photograph cannot be read.
+    """
+    scale = 1.0 if subject == "body" else float(rng.uniform(0.25, 0.6))
+    outdoors = bool(rng.random() < 0.25)
+    width, depth = (float(v) for v in rng.uniform(5.0, 11.0, 2) * scale)
+    height = float(rng.uniform(2.5, 3.8)) * scale
+    if outdoors:
+        width = depth = 60.0
+        height = 40.0
+    x0, z0 = -width * float(rng.uniform(0.35, 0.65)), -depth * float(rng.uniform(0.35, 0.65))
+    low, high = (x0, -height, z0), (x0 + width, 0.0, z0 + depth)
+    wall_kind = str(
+        rng.choice(
+            ["plain", "plaster", "wallpaper", "bricks", "panels", "tiles", "planks", "weave"],
+            p=[0.2, 0.36, 0.1, 0.08, 0.08, 0.06, 0.06, 0.06],
+        )
+    )
+    wall, second = _wall_colours(rng, wall_kind)
+    period = {"bricks": 1.0, "tiles": 0.9, "wallpaper": 0.7, "panels": 1.4, "planks": 1.2}.get(wall_kind, 1.3)
+    floor = _draw_floor(rng, outdoors, scale)
+    faces = []
+    for number in range(6):
+        if number == FLOOR:
+            faces.append(floor)
+        elif number == CEILING:
+            faces.append(Face(kind="plaster", colour=linear(232, 230, 224), second=linear(220, 220, 215), period=2.0))
+        else:
+            odd = rng.random() < 0.15
+            tone = draw_colour(rng) if odd else wall
+            faces.append(
+                Face(kind=wall_kind, colour=tone, second=second, period=period * scale * float(rng.uniform(0.7, 1.4)))
+            )
+    if outdoors:
+        return Room(low=low, high=high, faces=tuple(faces), panorama=_draw_panorama(rng))
+    pictures = [_read_photograph(path) for path in _some(rng, photographs, 3)]
+    panels = _draw_panels(rng, low, high, scale, pictures)
+    return Room(low=low, high=high, faces=tuple(faces), panels=panels, blocks=_draw_blocks(rng, low, high, scale))
+
+
+def _some(rng: np.random.Generator, items: Sequence[Path], count: int) -> list[Path]:
+    if not items:
+        return []
+    return [items[int(i)] for i in rng.integers(0, len(items), count)]
+
+
+def _wall_colours(rng: np.random.Generator, kind: str) -> tuple[Colour, Colour]:
+    if kind == "bricks":
+        return linear(*(float(v) for v in np.array([150, 88, 70]) * rng.uniform(0.7, 1.25))), linear(185, 180, 170)
+    if kind == "planks":
+        tone = rng.uniform(0.5, 1.2)
+        return linear(150 * tone, 112 * tone, 78 * tone), linear(180 * tone, 140 * tone, 100 * tone)
+    if rng.random() < 0.65:  # painted pale
+        shade = np.clip(rng.uniform(165, 240) + rng.normal(0, 9, 3), 90, 250)
+        colour = linear(*(float(v) for v in shade))
+    else:
+        colour = draw_colour(rng)
+    factor = float(rng.choice([0.6, 0.8, 1.3]))
+    return colour, (min(0.9, colour[0] * factor), min(0.9, colour[1] * factor), min(0.9, colour[2] * factor))
+
+
+def _draw_floor(rng: np.random.Generator, outdoors: bool, scale: float) -> Face:
+    if outdoors:
+        kind = str(rng.choice(["grass", "asphalt", "tiles", "planks", "carpet"], p=[0.4, 0.25, 0.15, 0.05, 0.15]))
+    else:
+        kind = str(
+            rng.choice(["planks", "tiles", "carpet", "marble", "plain", "weave"], p=[0.4, 0.2, 0.2, 0.08, 0.07, 0.05])
+        )
+    tone = float(rng.uniform(0.6, 1.3))
+    if kind == "planks":
+        first, second = linear(140 * tone, 100 * tone, 66 * tone), linear(178 * tone, 134 * tone, 92 * tone)
+    elif kind == "grass":
+        first, second = linear(74 * tone, 92 * tone, 44 * tone), linear(110 * tone, 112 * tone, 62 * tone)
+    elif kind == "asphalt":
+        first, second = linear(92 * tone, 92 * tone, 94 * tone), linear(112 * tone, 110 * tone, 108 * tone)
+    elif kind == "carpet" and outdoors:  # sand
+        first, second = linear(176 * tone, 152 * tone, 116 * tone), linear(190 * tone, 168 * tone, 132 * tone)
+    elif kind in ("tiles", "marble"):
+        grey = float(rng.uniform(110, 230))
+        first, second = (
+            linear(grey, grey * 0.97, grey * 0.93),
+            linear(*(float(v) for v in rng.uniform(70, 200) * np.ones(3))),
+        )
+    else:
+        first, second = draw_colour(rng), draw_colour(rng)
+    return Face(kind=kind, colour=first, second=second, period=float(rng.uniform(0.8, 2.0)) * scale)
+
+
+def _read_photograph(path: Path) -> Tensor:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise InputError(f"{path}: not a picture that can be read; give JPEG or PNG photographs")
+    height, width = picture.shape[:2]
+    factor = 256.0 / max(height, width)
+    if factor < 1:
+        picture = cv2.resize(
+            picture, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA
+        )
+    return _to_linear(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0)
+
+
+def _to_linear(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)).float()
+
+
+def _draw_panels(
+    rng: np.random.Generator, low: tuple[float, ...], high: tuple[float, ...], scale: float, pictures: list[Tensor]
+) -> tuple[Panel, ...]:
+    """Draw windows, doors and pictures on the walls and now and then a rug."""
+    panels = []
+    height = high[1] - low[1]
+    for face in (LEFT, RIGHT, FRONT, BACK):
+        first, last = (low[2], high[2]) if face in (LEFT, RIGHT) else (low[0], high[0])
+        for _ in range(int(rng.integers(0, 4))):
+            where = float(rng.uniform(first + 0.15 * (last - first), last - 0.15 * (last - first)))
+            kind = rng.choice(["picture", "picture", "window", "door", "stripe"])
+            if kind == "window":
+                half = (float(rng.uniform(0.4, 1.2)) * scale, float(rng.uniform(0.4, 0.8)) * scale)
+                panels.append(
+                    Panel(
+                        face=face,
+                        centre=(where, -height * 0.55),
+                        half=half,
+                        picture=_draw_view(rng),
+                        frame=0.05 * scale,
+                        frame_colour=linear(225, 225, 222),
+                        glow=float(rng.uniform(0.3, 1.0)),
+                    )
+                )
+            elif kind == "door":
+                panels.append(
+                    Panel(
+                        face=face,
+                        centre=(where, -1.02 * scale),
+                        half=(0.45 * scale, 1.02 * scale),
+                        picture=torch.tensor(draw_colour(rng)).expand(2, 2, 3).contiguous(),
+                        frame=0.06 * scale,
+                        frame_colour=draw_colour(rng),
+                        glow=0.0,
+                    )
+                )
+            elif kind == "stripe":  # a shelf, a skirting, a coloured band
+                panels.append(
+                    Panel(
+                        face=face,
+                        centre=((first + last) / 2, -float(rng.uniform(0.0, 0.9)) * height),
+                        half=((last - first), float(rng.uniform(0.02, 0.2)) * scale),
+                        picture=torch.tensor(draw_colour(rng)).expand(2, 2, 3).contiguous(),
+                        frame=0.01 * scale,
+                        frame_colour=draw_colour(rng),
+                        glow=0.0,
+                    )
+                )
+            else:
+                picture = pictures[int(rng.integers(len(pictures)))] if pictures else _draw_painting(rng)
+                size = float(rng.uniform(0.3, 0.9)) * scale
+                shape = picture.shape[1] / picture.shape[0]
+                panels.append(
+                    Panel(
+                        face=face,
+                        centre=(where, -height * float(rng.uniform(0.45, 0.65))),
+                        half=(size * math.sqrt(shape), size / math.sqrt(shape)),
+                        picture=picture,
+                        frame=float(rng.uniform(0.0, 0.05)) * scale,
+                        frame_colour=draw_colour(rng),
+                        glow=0.0,
+                    )
+                )
+    if rng.random() < 0.3:
+        panels.append(
+            Panel(
+                face=FLOOR,
+                centre=(float(rng.normal(0, 0.5)) * scale, float(rng.normal(0, 0.5)) * scale),
+                half=(float(rng.uniform(0.6, 1.8)) * scale, float(rng.uniform(0.6, 1.8)) * scale),
+                picture=_draw_painting(rng),
+                frame=0.08 * scale,
+                frame_colour=draw_colour(rng),
+                glow=0.0,
+            )
+        )
+    return tuple(panels)
+
+
+def _draw_view(rng: np.random.Generator) -> Tensor:
+    """Draw what a window shows: sky over something dark, a cross of bars."""
+    rows = np.linspace(0, 1, 32)[:, None, None]
+    sky = np.array(linear(200, 220, 245)) * (1 - rows) + np.array(linear(235, 238, 240)) * rows
+    line = 0.55 + 0.1 * np.cumsum(rng.normal(0, 0.3, 32))[None, :, None] * 0.2
+    ground = np.array(draw_colour(rng)) * 0.7 + 0.05
+    picture = np.where(rows > line, ground, np.broadcast_to(sky, (32, 32, 3)))
+    picture[:, 15:17] = 0.7
+    return torch.from_numpy(np.ascontiguousarray(picture)).float()
+
+
+def _draw_painting(rng: np.random.Generator) -> Tensor:
+    """Draw an abstract picture: soft fields of a few colours and some bars."""
+    size = 48
+    y, x = np.meshgrid(np.arange(size) / size, np.arange(size) / size, indexing="ij")
+    picture = np.broadcast_to(np.array(draw_colour(rng)), (size, size, 3)).copy()
+    for _ in range(int(rng.integers(3, 10))):
+        colour = np.array(draw_colour(rng))
+        cx, cy = rng.uniform(0, 1, 2)
+        rx, ry = rng.uniform(0.05, 0.5, 2)
+        if rng.random() < 0.5:
+            share = np.clip(4 * (1 - np.hypot((x - cx) / rx, (y - cy) / ry)), 0, 1)
+        else:
+            share = ((np.abs(x - cx) < rx) & (np.abs(y - cy) < ry)).astype(float)
+        picture = picture * (1 - share[..., None]) + colour * share[..., None]
+    return torch.from_numpy(picture).float()
+
+
+def _draw_panorama(rng: np.random.Generator) -> Tensor:
+    """Draw an open place: sky, hills, trees or houses on the horizon."""
+    height, width = 128, 512
+    level = (np.arange(height) + 0.5) / height  # 0 zenith, 0.5 horizon
+    up = np.clip(1 - level / 0.5, 0, 1)[:, None, None]
+    cloudy = rng.random() < 0.5
+    top = np.array(linear(*((150, 160, 172) if cloudy else (70, 120, 190))))
+    bottom = np.array(linear(*((205, 208, 212) if cloudy else (190, 212, 232))))
+    picture = np.broadcast_to(bottom * (1 - up**0.6) + top * up**0.6, (height, width, 3)).copy()
+    turn = np.arange(width) / width * 2 * np.pi
+
+    def wavy(coarse: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        total = np.zeros(width)
+        for octave in range(1, 7):
+            total += np.sin(turn * round(coarse * 1.7**octave) + rng.uniform(0, 7)) / 1.5**octave
+        return total
+
+    for layer in range(3):
+        edge = 0.5 - (0.05 - 0.012 * layer) * (1.2 + 0.7 * wavy(layer + 1)) * rng.uniform(0.3, 1.6)
+        tone = np.array(
+            linear(*(float(v) for v in np.array([70, 88, 62]) * rng.uniform(0.6, 1.3) + rng.normal(0, 10, 3)))
+        )
+        tone = tone * (0.4 + 0.3 * layer) + bottom * (0.45 - 0.2 * layer)
+        below = level[:, None] > edge[None]
+        speckle = 1 + 0.25 * rng.uniform(-1, 1, (height, width, 1))
+        picture = np.where(below[..., None], tone * speckle, picture)
+    for _ in range(int(rng.integers(0, 14))):  # houses, fences, cars: blocks on the horizon
+        at, wide, tall = int(rng.integers(width)), int(rng.integers(6, 50)), float(rng.uniform(0.01, 0.2))
+        columns = (at + np.arange(wide)) % width
+        rows = np.flatnonzero((level > 0.5 - tall) & (level < 0.52))
+        colour = np.array(draw_colour(rng)) * 0.7 + 0.05
+        picture[np.ix_(rows, columns)] = colour * (1 + 0.1 * rng.uniform(-1, 1, (len(rows), wide, 1)))
+        if wide > 12:
+            picture[np.ix_(rows[2::5], columns[2::4])] = colour * 0.35
+    return torch.from_numpy(picture).float()
+
+
+def _draw_blocks(
+    rng: np.random.Generator, low: tuple[float, ...], high: tuple[float, ...], scale: float
+) -> tuple[Block, ...]:
+    """Draw furniture along the walls."""
+    blocks = []
+    for _ in range(int(rng.integers(1, 6))):
+        half = [float(v) for v in rng.uniform([0.2, 0.2, 0.2], [0.9, 1.0, 0.5]) * scale]
+        wall = int(rng.integers(4))
+        x, z = (float(rng.uniform(low[k] + half[k], high[k] - half[k])) for k in (0, 2))
+        if wall == 0:
+            x = low[0] + half[0]
+        elif wall == 1:
+            x = high[0] - half[0]
+        elif wall == 2:
+            z = low[2] + half[2]
+        else:
+            z = high[2] - half[2]
+        kind = str(rng.choice(["plain", "planks", "weave", "plaster", "panels"]))
+        colour = draw_colour(rng)
+        second = (0.7 * colour[0], 0.7 * colour[1], 0.7 * colour[2])
+        cover = Face(kind=kind, colour=colour, second=second, period=float(rng.uniform(0.5, 1.5)) * scale)
+        turn = float(rng.normal(0, 0.02) if rng.random() < 0.8 else rng.uniform(-0.6, 0.6))
+        blocks.append(Block(centre=(x, -half[1], z), half=(half[0], half[1], half[2]), turn=turn, cover=cover))
+    return tuple(blocks)
