@@ -145,4 +145,5 @@ def _covering(vertices: Array, centres: Array, radii: Array, mine: Integers, mos
             break
         chosen.append(best)
         left = np.minimum(left, gaps[:, best])
-    return sample[np.array(chosen)]
+    result: Integers = sample[np.array(chosen)]
+    return result

@@ -424,7 +424,7 @@ def _spread(local: Array, joints: tuple[int, ...], angle: dict[str, Array], name
     local[:, list(joints)] = turn[:, None]
 
 
-def _frame(bone: Array, hinge: Array) -> Array:
+def frame(bone: Array, hinge: Array) -> Array:
     """Rotation that takes down to the bone and left to the hinge, both unit and at right angles, (3, 3)."""
     return np.stack([hinge, bone, np.cross(hinge, bone)], axis=1)
 
@@ -437,7 +437,8 @@ class _Leg:
         self.bone = skeleton.bone(self.thigh[0], self.shin[0])
         shin = skeleton.bone(self.shin[0], self.foot)
         self.hinge = across(LEFT, self.bone)
-        self.frame = _frame(self.bone, self.hinge)
+        self.shin_bone = shin
+        self.frame = frame(self.bone, self.hinge)
         self.rest_knee = angle_about(self.hinge, self.bone, shin)
 
     def turn(self, local: Array, angle: dict[str, Array], root: Array, planted: Flags) -> None:
@@ -477,7 +478,7 @@ class _Arm:
         # A straight arm shows no hinge: it bends forwards.
         hinge = unit(bend) if np.linalg.norm(bend) > 0.15 else unit(np.cross(self.bone, FORWARD))
         self.hinge = across(hinge, self.bone)
-        self.frame = _frame(self.bone, -self.hinge)
+        self.frame = frame(self.bone, -self.hinge)
         self.rest_elbow = angle_about(self.hinge, self.bone, self.axis)
         self._measure_hand(skeleton, side)
 
@@ -494,6 +495,7 @@ class _Arm:
         straight_back = across(back, self.axis)
         straight = np.stack([self.axis, straight_back, np.cross(self.axis, straight_back)], axis=1)
         bent = np.stack([along, back, np.cross(along, back)], axis=1)
+        self.hand_frame = bent
         self.straighten = straight @ bent.T  # takes the hand of the reference pose in line with the forearm
 
     def turn(self, local: Array, angle: dict[str, Array]) -> None:
@@ -506,7 +508,7 @@ class _Arm:
             @ self.frame.T
         )
         lift = swing(self.bone, wanted @ self.bone)
-        collar = _power(lift, 0.15)
+        collar = power(lift, 0.15)
         if self.clavicle:
             local[:, self.clavicle[0]] = collar
             wanted = np.swapaxes(collar, -1, -2) @ wanted
@@ -531,7 +533,7 @@ def _swing_and_twist(local: Array, joints: tuple[int, ...], wanted: Array, bone:
     local[:, joints[0]] = turned @ local[:, joints[0]]
 
 
-def _power(rotation: Array, share: float) -> Array:
+def power(rotation: Array, share: float) -> Array:
     """Part of rotations (N, 3, 3) that turn by less than half a turn, about the same axes."""
     vee = np.stack(
         [
