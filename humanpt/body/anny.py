@@ -11,7 +11,6 @@ Letters: B batch, V vertices, J joints, K key points, S shape values, C coeffici
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -156,6 +155,11 @@ def tent(values: Tensor, knots: np.ndarray) -> Tensor:
     )
 
 
+def shipped_file(name: str) -> Path:
+    """Where a model of `SHIPPED` lies in the package."""
+    return Path(__file__).parent / "data" / f"{name}.npz"
+
+
 def built_file(name: str) -> Path:
     """Where a model of `BUILT` is kept."""
     return cache_folder() / "anny" / f"{name}-{anny_files.VERSION}.npz"
@@ -168,16 +172,12 @@ def load(name: str, *, side: Literal["right", "left"], report: Report | None = N
         InputError: if the compact file is damaged.
         OutputError: if a model that has to be built cannot be kept.
     """
-    if name in SHIPPED:
-        with resources.as_file(resources.files("humanpt.body") / "data" / f"{name}.npz") as path:
-            file = anny_files.read(path)
-    else:
-        path = built_file(name)
-        if not path.exists():
-            from humanpt.body import anny_build
+    path = shipped_file(name) if name in SHIPPED else built_file(name)
+    if name in BUILT and not path.exists():
+        from humanpt.body import anny_build
 
-            anny_build.build(name, path, report or Silent())
-        file = anny_files.read(path)
+        anny_build.build(name, path, report or Silent())
+    file = anny_files.read(path)
     if file.layout.subject == "hand" and side == "left":
         file = anny_files.mirror(file)
     return AnnyModel(file)

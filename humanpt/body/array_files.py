@@ -10,6 +10,7 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in names if name in archive.files}
         content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except InputError:
@@ -97,20 +98,31 @@ class _ArrayUnpickler(pickle.Unpickler):
             ("builtins", "object"): object,
             ("builtins", "set"): set,
             ("_codecs", "encode"): _latin1,
+            ("numpy.multiarray", "_reconstruct"): _empty,
+            ("numpy.multiarray", "scalar"): _number,
         }
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
-            return getattr(np._core.multiarray, name)
         if module.startswith("chumpy") and name in ("Ch", "Select", "Reshape"):
             return _Chumpy
         if module.startswith("scipy.sparse") and name == "csc_matrix":
             return _Sparse
-        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
-        if (module, name) in known:
-            return known[module, name]
+        place = re.sub(r"^numpy\._?core\.", "numpy.", module)
+        place = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(place, place)
+        if (place, name) in known:
+            return known[place, name]
         raise pickle.UnpicklingError(
             f"names {module}.{name}, which is no array; a pickle can run programs, so it is not opened; "
             "save its arrays as .npz"
         )
+
+
+def _empty(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array for the numbers that follow in the pickle."""
+    return np.empty(shape, dtype)
+
+
+def _number(dtype: np.dtype, content: bytes) -> Any:
+    """One number."""
+    return np.frombuffer(content, dtype)[0]
 
 
 def _latin1(text: str, encoding: str) -> bytes:

@@ -211,8 +211,8 @@ def tree_levels(parents: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     """The joints by their distance from the root.
 
     Returns:
-        Per level, the joints and the place of each one's parent among the joints of the level before; the first level is
-        the root alone, index 0.
+        Per level, the joints and the place of each one's parent among the joints of the level before; the first
+        level is the root alone, index 0.
     """
     depth: list[int] = []
     for parent in parents:

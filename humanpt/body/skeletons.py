@@ -1,8 +1,8 @@
 """Joint names, the maps between joint sets, key points, and the parts of the surface.
 
-Sources: joints of SMPL (Loper et al., 2015), MANO (Romero et al., 2017) and SMPL-X (Pavlakos et al., 2019); key points of
-COCO (Lin et al., 2014) with the six foot points of OpenPose (Cao et al., 2019); the 21 points of a hand as in FreiHAND
-(Zimmermann et al., 2019); the 24 surface parts of DensePose (Güler et al., 2018).
+Sources: joints of SMPL (Loper et al., 2015), MANO (Romero et al., 2017) and SMPL-X (Pavlakos et al., 2019); key points
+of COCO (Lin et al., 2014) with the six foot points of OpenPose (Cao et al., 2019); the 21 points of a hand as in
+FreiHAND (Zimmermann et al., 2019); the 24 surface parts of DensePose (Güler et al., 2018).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """SMPL, SMPL-X and MANO from the user's own files.
 
-The mesh is template + shape basis + pose basis, where the pose basis is fed with the rotations of all joints but the root
-minus the identity; joint centres are means of the shaped template; linear blend skinning follows. That is the whole
-published model, so the files are read and computed here, by the code that poses Anny: the package `smplx` would open
-them with `pickle`, which runs whatever they contain, and prints to stdout. Tests compare the two where it is installed.
+The mesh is template + shape basis + pose basis, where the pose basis is fed with the rotations of all joints but the
+root minus the identity; joint centres are means of the shaped template; linear blend skinning follows. The files are
+read and computed here, by the code that poses Anny: the package `smplx` would open them with `pickle`, which runs
+whatever they contain, and prints to stdout. Tests compare the two where it is installed.
 
-Poses are the models' own: each joint's rotation relative to its parent, about the axes of the file (x left of the person,
-y up, z where it looks). Results and `transl` are in humanpt's axes, diag(1, -1, -1) times the file's.
+Poses are the models' own: each joint's rotation relative to its parent, about the axes of the file (x towards the
+person's left, y up, z ahead). Results and `transl` are in humanpt's axes, diag(1, -1, -1) times the file's.
 
 Letters: B batch, V vertices, F triangles, J joints, K key points, S shape values.
 
@@ -171,9 +171,7 @@ class SmplModel(BodyModel):
 
     def pose_from_orientations(self, orientations: Tensor, shape: Tensor) -> Tensor:
         """Write absolute bone rotations, in humanpt's axes, as a pose about the axes of the file; see `BodyModel`."""
-        flip = self.axes.abs() * torch.tensor([1.0, -1.0, -1.0]).to(
-            self.axes
-        )  # a mirrored hand's pose is a left hand's
+        flip = self.axes.new_tensor([1.0, -1.0, -1.0])
         return super().pose_from_orientations(flip[:, None] * orientations * flip, shape)
 
     def mean_shape(self) -> Tensor:
@@ -273,11 +271,14 @@ def _check(path: Path, name: str, arrays: dict[str, np.ndarray]) -> tuple[int, .
     if arrays["shapedirs"].shape[:2] != (vertices, 3) or arrays["shapedirs"].shape[2] < values:
         size = arrays["shapedirs"].shape
         raise InputError(f"{path}: shapedirs is {size}, not ({vertices}, 3, {values} or more); get it again")
+    for field, points in (("f", vertices), ("ft", len(arrays.get("vt", ())))):
+        if field in arrays and arrays[field].max(initial=0) >= points:
+            raise InputError(f"{path}: {field} counts to {arrays[field].max()}, of {points} points; get it again")
     return (-1, *(int(parent) for parent in arrays["kintree_table"][0][1:]))
 
 
 def _shape_basis(shapedirs: np.ndarray, name: str) -> np.ndarray:
-    """(V, 3, S): the shape values we use, and after them those of expression, which long files of SMPL-X keep at 300."""
+    """(V, 3, S): the shape values we use, then those of expression, which long files of SMPL-X keep at 300."""
     if name != "smplx":
         return shapedirs[..., :BETAS]
     expression = 300 if shapedirs.shape[-1] >= 400 else BETAS
