@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from humanpt.geometry.cameras import project
-from humanpt.render.zbuffer import MAX_FACES, NEAR, nearest_faces
+from humanpt.render.zbuffer import MAX_FACES, NEAR, nearest_depths, nearest_faces
 
 _AREA_STEPS = float(1 << 44)  # per square metre, so that sums of normals are integers and need no order
 
@@ -172,7 +172,7 @@ def correspond(
     faces: Tensor,
     vertices_cam2: Tensor,
     intrinsics2: Tensor,
-    tolerance: float = 1.5,
+    tolerance: float = 5e-4,
 ) -> tuple[Tensor, Tensor]:
     """Where view 2 has what each pixel of view 1 shows, and whether it is seen there.
 
@@ -182,13 +182,14 @@ def correspond(
         faces: (F, 3) the faces that were drawn in both.
         vertices_cam2: (B, V, 3) the vertices in the camera axes of view 2, metres.
         intrinsics2: (B, 3, 3) or (1, 3, 3) of view 2, pixels.
-        tolerance: how far behind the surface drawn there a point may lie and still be seen, in pixels of view 2 at the
-            point's depth, as the surface is known at pixel centres only.
+        tolerance: how far behind the nearest surface at its very position a point may lie and still be seen, in metres:
+            what rounding moves on surfaces seen edge-on.
 
     Returns:
         (B, H, W, 2) positions (x, y) in view 2, exact to a fraction of a pixel, nan where view 1 shows nothing or the
         point is behind camera 2; and (B, H, W) bool, True where that point is inside picture 2, nothing is in front of
-        it and the same side of the surface is seen.
+        it and the same side of the surface is seen. That is tested at the position itself, between pixel centres, so
+        the pixel of `raster2` there may just show a neighbour.
     """
     seen, picture, face = _seen(raster1)
     batch, count = vertices_cam2.shape[:2]
@@ -202,8 +203,12 @@ def correspond(
     pixels = torch.where(points[:, 2:] > 0, pixels, torch.nan)
     # The corners run counter-clockwise to camera 2 if its centre is on the outer side of their plane.
     front2 = (torch.linalg.cross(b - a, c - a, dim=-1) * a).sum(dim=-1) < 0
-    slack = tolerance * points[:, 2] / cameras[:, [0, 1], [0, 1]].amin(dim=-1)
-    visible = (front2 == raster1.front.reshape(-1)[seen]) & _unhidden(pixels, points[:, 2], picture, raster2, slack)
+    same_side = front2 == raster1.front.reshape(-1)[seen]
+    asked = _spread(raster1, seen, torch.where(same_side[:, None], pixels, torch.nan), torch.nan)
+    height, width = raster2.face.shape[1:]
+    nearest = nearest_depths(vertices_cam2, faces, intrinsics2, asked.flatten(1, 2), height, width)
+    visible = points[:, 2] <= nearest.view(-1)[seen] + tolerance
+    visible &= nearest.view(-1)[seen].isfinite()
     return _spread(raster1, seen, pixels, torch.nan), _spread(raster1, seen, visible)
 
 

@@ -12,6 +12,8 @@ B pictures, H W their size, V vertices, F faces, N triangles of some pictures, P
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -24,7 +26,7 @@ _FACE_BITS = 24
 _DEPTH_STEPS = float(1 << 20)  # per metre: about a micrometre; 19 bits are left for whole metres
 _NOTHING = torch.iinfo(torch.int64).max
 _ITEMS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 22}  # faces or pixels: what fits into a cache; what keeps a GPU busy
-_CANDIDATES_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 23}  # pixels in boxes of faces, on which the memory depends most
+_COPIES_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 23}  # of faces, one a pixel of the box: what the memory depends on most
 
 
 @torch.no_grad()
@@ -47,6 +49,32 @@ def nearest_faces(
         _draw(keys, corners, height, width, cull)
         _resolve(keys, corners, face[some], bary[some], depth[some], front[some])
     return face, bary, depth, front
+
+
+@torch.no_grad()
+def nearest_depths(
+    vertices_cam: Tensor, faces: Tensor, intrinsics: Tensor, pixels: Tensor, height: int, width: int
+) -> Tensor:
+    """The depth of the nearest face at any positions, not at pixel centres alone.
+
+    Args:
+        vertices_cam: (B, V, 3) metres, camera axes.
+        faces: (F, 3) corners.
+        intrinsics: (B, 3, 3) or (1, 3, 3), pixels.
+        pixels: (B, N, 2) positions (x, y).
+        height: of the pictures in pixels.
+        width: of the pictures in pixels.
+
+    Returns:
+        (B, N) float32 z in metres, infinite where no face is or the position is outside of the picture.
+    """
+    depth = torch.full(pixels.shape[:2], torch.inf, dtype=torch.float64, device=pixels.device)
+    x, y, z = _project(vertices_cam, intrinsics)
+    pictures = max(1, _ITEMS_AT_ONCE.get(x.device.type, 1 << 16) // max(len(faces), height * width))
+    for first in range(0, len(x), pictures):
+        some = slice(first, first + pictures)
+        _probe(depth[some], pixels[some], _Corners(x[some], y[some], z[some], faces), height, width)
+    return depth.float()
 
 
 class _Corners:
@@ -76,63 +104,126 @@ def _project(vertices_cam: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor, 
     return (k[:, 0, 0] * x + k[:, 0, 1] * y) / distance + k[:, 0, 2], k[:, 1, 1] * y / distance + k[:, 1, 2], z
 
 
-def _draw(keys: Tensor, corners: _Corners, height: int, width: int, cull: bool) -> None:
-    """Lower the keys (P) of some pictures to the least that their faces offer."""
-    x0, x1, x2 = corners.of(corners.x)
-    y0, y1, y2 = corners.of(corners.y)
-    # The whole pixels inside each face's box. A nan compares false, so that faces too near go here as well.
-    left = torch.minimum(torch.minimum(x0, x1), x2).ceil_().clamp_(min=0)
-    top = torch.minimum(torch.minimum(y0, y1), y2).ceil_().clamp_(min=0)
-    right = torch.maximum(torch.maximum(x0, x1), x2).floor_().clamp_(max=width - 1)
-    bottom = torch.maximum(torch.maximum(y0, y1), y2).floor_().clamp_(max=height - 1)
-    area = (x1 - x0).mul_(y2 - y0).sub_((y1 - y0).mul_(x2.sub_(x0)))
-    drawn = torch.minimum(right - left, bottom - top) >= 0
-    drawn &= (area < 0) if cull else (area != 0)
-    found = drawn.nonzero()[:, 0]
-    left, top, right, bottom = (side.index_select(0, found).double() for side in (left, top, right, bottom))
-    sign = area.index_select(0, found).sign_().double()
-    columns = right.sub_(left).add_(1)
-    pixels = bottom.sub_(top).add_(1).mul_(columns).long()
-    picture = found // corners.count
-    # Of each face found: its corners seen from the first pixel of its box, in mirror writing if it shows its back, so
-    # that the inside is where all edges are positive; then what else its pixels need.
-    values = [v.sub_(left).mul_(sign) for v in corners.of(corners.x, found)]
-    values += [v.sub_(top) for v in corners.of(corners.y, found)]
-    values += [v.reciprocal_() for v in corners.of(corners.z, found)]
-    values += [sign, columns, (picture * height + top.long()) * width + left.long(), found - picture * corners.count]
-    limit = _CANDIDATES_AT_ONCE.get(keys.device.type, 1 << 15)
-    ends = pixels.cumsum(0)
-    begins = ends - pixels
+class _Boxes:
+    """The faces that have an area and may show, with the pixels that each may cover: a box, row by row."""
+
+    def __init__(self, corners: _Corners, height: int, width: int, margin: float, cull: bool) -> None:
+        """Find the pixels whose centres are at most `margin` outside of the faces' boxes."""
+        x0, x1, x2 = corners.of(corners.x)
+        y0, y1, y2 = corners.of(corners.y)
+        # A nan compares false, so that faces too near go here as well.
+        left = torch.minimum(torch.minimum(x0, x1), x2).sub_(margin).ceil_().clamp_(min=0)
+        top = torch.minimum(torch.minimum(y0, y1), y2).sub_(margin).ceil_().clamp_(min=0)
+        right = torch.maximum(torch.maximum(x0, x1), x2).add_(margin).floor_().clamp_(max=width - 1)
+        bottom = torch.maximum(torch.maximum(y0, y1), y2).add_(margin).floor_().clamp_(max=height - 1)
+        area = (x1 - x0).mul_(y2 - y0).sub_((y1 - y0).mul_(x2.sub_(x0)))
+        drawn = torch.minimum(right - left, bottom - top) >= 0
+        drawn &= (area < 0) if cull else (area.abs() > 0)
+        self.found = found = drawn.nonzero()[:, 0]  # (M) their indices
+        self.sign = area.index_select(0, found).sign_().double()  # -1 seen from outside, 1 from behind
+        self.left, self.top, right, bottom = (
+            side.index_select(0, found).double() for side in (left, top, right, bottom)
+        )
+        self.columns = right.sub_(self.left).add_(1)
+        self.pixels = bottom.sub_(self.top).add_(1).mul_(self.columns).long()  # (M) how many
+        picture = found // max(1, corners.count)
+        self.face = found - picture * corners.count
+        self.first = (picture * height + self.top.long()).mul_(width).add_(self.left.long())  # (M) index of a pixel
+
+
+def _repeat(counts: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Repeat each row as often as it counts, some rows at a time.
+
+    Yields:
+        Which rows; (C) for each copy its row, counted from the first of these; (C) its number among its row's copies.
+    """
+    limit = _COPIES_AT_ONCE.get(counts.device.type, 1 << 15)
+    ends = counts.cumsum(0)
     start, before = 0, 0
-    while start < len(found):
+    while start < len(counts):
         stop = max(start + 1, int(torch.searchsorted(ends, before + limit, right=True)))
         after = int(ends[stop - 1])
-        which = torch.repeat_interleave(pixels[start:stop], output_size=after - before)
-        xa, xb, xc, ya, yb, yc, za, zb, zc, px, cols, pixel, face = (
-            v[start:stop].index_select(0, which) for v in values
-        )
-        order = torch.arange(before, after, device=keys.device).sub_(begins[start:stop].index_select(0, which))
-        pixel += order
-        order = order.double()
-        py = (order + 0.5).div_(cols).floor_()
-        cols.mul_(py)
-        order -= cols
-        pixel += (py * width - cols).long()
-        px *= order
+        rows = slice(start, stop)
+        which = torch.repeat_interleave(counts[rows], output_size=after - before)
+        number = torch.arange(before, after, device=counts.device)
+        yield rows, which, number.sub_((ends - counts)[rows].index_select(0, which))
+        start, before = stop, after
+
+
+def _edges(xa: Tensor, xb: Tensor, xc: Tensor, ya: Tensor, yb: Tensor, yc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Twice the areas that a point makes with the edges bc, ca and ab, whose corners are given as seen from the point.
+
+    A neighbour that has the same edge gets the same number with the other sign, so that no point between two faces is
+    outside of both, however it is rounded.
+    """
+    return (xb * yc).sub_(yb * xc), (xc * ya).sub_(yc * xa), (xa * yb).sub_(ya * xb)
+
+
+def _draw(keys: Tensor, corners: _Corners, height: int, width: int, cull: bool) -> None:
+    """Lower the keys (P) of some pictures to the least that their faces offer."""
+    boxes = _Boxes(corners, height, width, 0.0, cull)
+    # The corners as seen from the first pixel of the box, in mirror writing where a face shows its back, so that inside
+    # is where all edges are positive.
+    values = [v.sub_(boxes.left).mul_(boxes.sign) for v in corners.of(corners.x, boxes.found)]
+    values += [v.sub_(boxes.top) for v in corners.of(corners.y, boxes.found)]
+    values += [v.reciprocal_() for v in corners.of(corners.z, boxes.found)]
+    values += [boxes.sign, boxes.columns, boxes.first, boxes.face]
+    for rows, which, number in _repeat(boxes.pixels):
+        xa, xb, xc, ya, yb, yc, za, zb, zc, px, columns, pixel, face = (v[rows].index_select(0, which) for v in values)
+        pixel += number
+        step = number.double()
+        py = (step + 0.5).div_(columns).floor_()
+        columns *= py
+        step -= columns
+        pixel += (py * width).sub_(columns).long()
+        px *= step
         for x in (xa, xb, xc):
             x -= px
         for y in (ya, yb, yc):
             y -= py
-        ea = (xb * yc).sub_(yb * xc)
-        eb = (xc * ya).sub_(yc.mul_(xa))
-        ec = xa.mul_(yb).sub_(ya.mul_(xb))
+        ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
         least = torch.minimum(torch.minimum(ea, eb), ec)
         share = za.mul_(ea).add_(zb.mul_(eb)).add_(zc.mul_(ec))
         depth = ea.add_(eb).add_(ec).div_(share).mul_(_DEPTH_STEPS).add_(0.5)
         key = depth.long().bitwise_left_shift_(_FACE_BITS).bitwise_or_(face)
         outside = least.add_(0.0).view(torch.int64) >> 63  # all bits of a number below 0; adding 0 makes a -0 positive
         keys.scatter_reduce_(0, pixel, key.bitwise_or_(outside).bitwise_and_(_NOTHING), "amin")
-        start, before = stop, after
+
+
+def _probe(depth: Tensor, pixels: Tensor, corners: _Corners, height: int, width: int) -> None:
+    """Lower the depths (b, N) at some positions (b, N, 2) to the least that the faces of their pictures have there."""
+    cell = pixels.double().add(0.5).floor_()
+    size = cell.new_tensor([width, height])
+    inside = ((cell >= 0) & (cell < size)).all(dim=-1)
+    points = inside.view(-1).nonzero()[:, 0]
+    column, row = cell.view(-1, 2).index_select(0, points).long().unbind(1)
+    cell, order = ((points // max(1, pixels.shape[1]) * height + row) * width + column).sort()
+    points = points.index_select(0, order)  # by the pixel that they are in
+    counts = torch.bincount(cell, minlength=len(pixels) * height * width)
+    begins = counts.cumsum(0) - counts
+    px, py = pixels.reshape(-1, 2).index_select(0, points).double().unbind(1)
+    boxes = _Boxes(corners, height, width, 0.5, False)
+    xs, ys, zs = (corners.of(v, boxes.found) for v in (corners.x, corners.y, corners.z))
+    for rows, which, number in _repeat(boxes.pixels):
+        columns = boxes.columns[rows].long().index_select(0, which)
+        row = torch.div(number, columns, rounding_mode="floor")
+        pixel = boxes.first[rows].index_select(0, which) + row * width + (number - row * columns)
+        held = counts.index_select(0, pixel)
+        some = held.nonzero()[:, 0]  # pixels of boxes that hold points
+        face, pixel = which.index_select(0, some) + rows.start, pixel.index_select(0, some)
+        for part, again, nth in _repeat(held.index_select(0, some)):
+            point = begins.index_select(0, pixel[part].index_select(0, again)) + nth
+            face_of = face[part].index_select(0, again)
+            x, y = px.index_select(0, point), py.index_select(0, point)
+            sign = boxes.sign.index_select(0, face_of)
+            xa, xb, xc = (v.index_select(0, face_of).sub_(x).mul_(sign) for v in xs)
+            ya, yb, yc = (v.index_select(0, face_of).sub_(y) for v in ys)
+            za, zb, zc = (v.index_select(0, face_of) for v in zs)
+            ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
+            least = torch.minimum(torch.minimum(ea, eb), ec)
+            there = (ea + eb + ec) / (ea / za + eb / zb + ec / zc)
+            there = torch.where(least >= 0, there, torch.inf)
+            depth.view(-1).scatter_reduce_(0, points.index_select(0, point), there, "amin")
 
 
 def _resolve(keys: Tensor, corners: _Corners, face: Tensor, bary: Tensor, depth: Tensor, front: Tensor) -> None:
@@ -148,7 +239,7 @@ def _resolve(keys: Tensor, corners: _Corners, face: Tensor, bary: Tensor, depth:
     xa, xb, xc = (v.sub_(px) for v in corners.of(corners.x, found))
     ya, yb, yc = (v.sub_(py) for v in corners.of(corners.y, found))
     za, zb, zc = corners.of(corners.z, found)
-    ea, eb, ec = (xb * yc).sub_(yb * xc), (xc * ya).sub_(yc * xa), (xa * yb).sub_(ya * xb)
+    ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
     area = ea + eb + ec
     ea, eb, ec = ea.div_(za), eb.div_(zb), ec.div_(zc)
     share = ea + eb + ec
