@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from humanpt.data.crops import share_inside, square_around
+from humanpt.data.staging import rotation
 from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import intrinsics_from_fov, look_at, rotation_angle
 
@@ -47,10 +48,10 @@ class ViewConfig:
     """Smallest longer side of the subject's box over the side of the frame."""
     max_fill: float = 0.8
     """Largest longer side of the subject's box over the side of the frame."""
-    min_distance: float = 0.25
+    min_distance: float = 0.15
     """Nearest that anything of the subject comes to the plane of a camera, in metres."""
     shake: float = math.radians(1.5)
-    """Mean turn of the camera between the two moments of a cross-pose pair, in radians; 0 holds it still."""
+    """Mean turn of the camera between the two moments of a cross-pose pair, in radians; it also follows the subject."""
     frame_size: int = 1024
     """Side of the frames that crops are cut from, in pixels."""
 
@@ -70,9 +71,9 @@ class ViewConfig:
             )
         if not 0 < self.min_fill <= self.max_fill <= 1:
             raise ConfigError(f"views: fills must satisfy 0 < min <= max <= 1, got {self.min_fill} and {self.max_fill}")
-        if self.min_distance <= 0.01 or self.max_roll < 0 or self.shake < 0 or self.frame_size < 64:
+        if self.min_distance < 0.01 or self.max_roll < 0 or self.shake < 0 or self.frame_size < 64:
             raise ConfigError(
-                "views: min_distance must be above 0.01 m, max_roll and shake not negative, frame_size at least 64"
+                "views: min_distance must be at least 0.01 m, max_roll and shake not negative, frame_size at least 64"
             )
 
 
@@ -174,14 +175,22 @@ def _draw(
 
 
 def _moved(rng: np.random.Generator, points: Points, config: ViewConfig, margin: float, first: View) -> View | None:
-    """The same camera a moment later, in the hand of somebody who follows the subject a little; None if it loses it."""
+    """The same camera a moment later, in a hand that shakes, and follows who would leave the frame."""
     turn = rng.normal(0, config.shake / math.sqrt(3), 3)
     step = rng.normal(0, 0.3 * config.shake, 3)  # metres: the arm that holds the camera turns as well
-    small = torch.from_numpy(_rotation(turn))
-    pose = first.cam_from_world.double().clone()
-    pose[:3, :3] = small @ pose[:3, :3]
-    pose[:3, 3] = small @ pose[:3, 3] + torch.from_numpy(step)
-    return _view(points, first.intrinsics, pose.float(), config, margin)
+    pose = first.cam_from_world.double().numpy().copy()
+    pose[:3] = rotation(turn) @ pose[:3]
+    pose[:3, 3] += step
+    view = _view(points, first.intrinsics, torch.from_numpy(pose).float(), config, margin)
+    if view is None:
+        ahead = pose[:3, :3] @ (points.min(0) + points.max(0)) / 2 + pose[:3, 3]
+        ahead = ahead / np.linalg.norm(ahead) + rng.normal(0, 0.02, 3)
+        axis = np.cross(ahead, (0.0, 0.0, 1.0))
+        sine = float(np.linalg.norm(axis))
+        follow = rotation(axis / max(sine, 1e-9) * math.atan2(sine, float(ahead[2])))
+        pose[:3] = follow @ pose[:3]
+        view = _view(points, first.intrinsics, torch.from_numpy(pose).float(), config, margin)
+    return view
 
 
 def _view(
@@ -193,7 +202,7 @@ def _view(
     square = square_around(box, margin)
     fill = float((box[2:] - box[:2]).max()) / config.frame_size
     size = config.frame_size
-    if not 0.8 * config.min_fill <= fill <= 1 or share_inside(square, size, size) < 1 - 1e-6:
+    if not 0.6 * config.min_fill <= fill <= 1 or share_inside(square, size, size) < 1 - 1e-6:
         return None
     return View(intrinsics=intrinsics, cam_from_world=pose, box=box, square=square)
 
@@ -236,16 +245,6 @@ def _turned(rng: np.random.Generator, config: ViewConfig, away: Points) -> Point
 def _unit(rng: np.random.Generator) -> Points:
     vector = rng.normal(size=3)
     return np.asarray(vector / np.linalg.norm(vector))
-
-
-def _rotation(rotvec: Points) -> Points:
-    """(3, 3) rotation about a rotation vector in radians, by Rodrigues' formula."""
-    angle = float(np.linalg.norm(rotvec))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = rotvec / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)
 
 
 def _axes(direction: Points, roll: float) -> Points:

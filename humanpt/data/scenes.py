@@ -1,0 +1,340 @@
+"""Generated scenes: somebody in a room, in one pose or at two moments of a motion, with other people and things around.
+
+Everything is drawn from one random generator in a fixed order, so a scene follows from its seed. World axes are
+x right, y down, z forward, the floor is y = 0, and the subject is near the origin.
+
+Letters: V vertices, J joints, T moments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from humanpt.body.model import BodyMesh, BodyModel
+from humanpt.data.motion_library import Moments, MotionLibrary
+from humanpt.data.people_config import PeopleConfig
+from humanpt.data.poses import BodyPoses, HandPoses
+from humanpt.data.records import Side
+from humanpt.data.scene_props import draw_floating, draw_held, draw_standing
+from humanpt.data.staging import Floats, Person, body_model, person_mesh, random_rotation, rotation
+from humanpt.errors import InputError
+from humanpt.render.appearance import Look, draw_look
+from humanpt.render.light import Light, draw_light
+from humanpt.render.room import Room, draw_room
+from humanpt.render.scene import Scene, Thing
+
+POSES = 16
+"""Poses drawn at once: ten times as quick as one by one."""
+HAND_RATE = 24.0
+"""Poses per second along a path from one natural hand pose to another."""
+MOST_OTHERS, MOST_PROPS = 3, 5
+CAMERA_GAP = 0.12  # metres between a camera and the nearest wall, floor or piece of furniture
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GeneratedScene:
+    """Somebody somewhere, at one or more moments."""
+
+    subject: str
+    """body or hand."""
+    model: str
+    """The body model of everybody in it."""
+    people: tuple[tuple[Person, ...], ...]
+    """At each moment, everybody (or every hand), the subject first and always in the same order."""
+    meshes: tuple[tuple[BodyMesh, ...], ...]
+    """At each moment, the mesh of each of them, a batch of one."""
+    looks: tuple[Look, ...]
+    """How each of them looks."""
+    props: tuple[Thing, ...]
+    """What else stands about."""
+    held: tuple[Thing, ...]
+    """At each moment, what the subject holds; empty if it holds nothing."""
+    room: Room
+    """Where it is."""
+    light: Light
+    """How it is lit."""
+    times: tuple[float, ...]
+    """When each moment is, in seconds."""
+    frames: tuple[int, ...]
+    """Which pose of the motion each moment is."""
+
+    def stage(self, moment: int = 0, *, room: bool = True, alone: bool = False) -> Scene:
+        """What the renderer draws: people first, in their order, then things.
+
+        Args:
+            moment: which.
+            room: with the room, or on nothing, for cut-outs.
+            alone: the subject by itself.
+        """
+        things = [
+            Thing(
+                vertices=mesh.vertices[0],
+                faces=model.faces,
+                rest=model.canonical,
+                joint=model.vertex_joint,
+                look=look,
+            )
+            for person, mesh, look in zip(self.people[moment], self.meshes[moment], self.looks, strict=True)
+            for model in [body_model(self.model, person.side)]
+        ]
+        if alone:
+            things = things[:1]
+        else:
+            things += self.props
+            things += self.held[moment : moment + 1]
+        return Scene(things=tuple(things), room=self.room if room else None, light=self.light)
+
+    def free(self, eye: NDArray[np.float64]) -> bool:
+        """Whether a camera may stand at (3,) a point: in the room, and in none of its furniture."""
+        low, high = np.array(self.room.low) + CAMERA_GAP, np.array(self.room.high) - CAMERA_GAP
+        if not ((eye > low) & (eye < high)).all():
+            return False
+        for block in self.room.blocks:
+            away = eye - np.array(block.centre)
+            cos, sin = math.cos(block.turn), math.sin(block.turn)
+            inside = np.abs([cos * away[0] + sin * away[2], away[1], cos * away[2] - sin * away[0]])
+            if (inside < np.array(block.half) + CAMERA_GAP).all():
+                return False
+        return True
+
+
+class Cast:
+    """What scenes of one kind are made from, loaded once in each process: models, pose samplers, motions.
+
+    Raises:
+        InputError: if the motions or photographs named in the config cannot be read, or hold none.
+        ConfigError: if the model shows something else than the subject of the config.
+    """
+
+    def __init__(self, config: PeopleConfig) -> None:
+        self.config = config
+        self.name = config.model_name
+        sides: tuple[Side, ...] = ("none",) if config.subject == "body" else ("left", "right")
+        self.models: dict[Side, BodyModel] = {side: body_model(self.name, side) for side in sides}
+
+    @cached_property
+    def motions(self) -> MotionLibrary:
+        """Recorded motions, put on the body."""
+        return MotionLibrary(Path(self.config.motions) if self.config.motions else None, self.models["none"])
+
+    @cached_property
+    def photographs(self) -> list[Path]:
+        """The pictures that may hang on walls."""
+        return find_photographs(Path(self.config.photographs)) if self.config.photographs else []
+
+    @cached_property
+    def body_poses(self) -> BodyPoses:
+        """Draws poses of bodies."""
+        return BodyPoses(self.models["none"])
+
+    @cached_property
+    def hand_poses(self) -> dict[Side, HandPoses]:
+        """Draws poses of left and of right hands."""
+        return {side: HandPoses(model) for side, model in self.models.items()}
+
+
+class PoseStock:
+    """Body poses drawn several at a time, and only if asked for."""
+
+    def __init__(self, cast: Cast, rng: np.random.Generator) -> None:
+        self._cast, self._rng = cast, rng
+
+    @cached_property
+    def poses(self) -> Floats:
+        """(POSES, J, 3, 3)."""
+        return self._cast.body_poses.sample(self._rng, POSES).numpy()
+
+
+def find_photographs(folder: Path) -> list[Path]:
+    """The pictures in a folder and the folders in it, sorted.
+
+    Raises:
+        InputError: if there are none.
+    """
+    kinds = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in kinds) if folder.is_dir() else []
+    if not found:
+        raise InputError(f"{folder}: no photographs in this folder; name another, or leave `photographs` empty")
+    return found
+
+
+def draw_scene(
+    config: PeopleConfig,
+    cast: Cast,
+    rng: np.random.Generator,
+    *,
+    moments: int = 1,
+    side: Side | None = None,
+    stock: PoseStock | None = None,
+    number: int | None = None,
+) -> GeneratedScene:
+    """Draw a scene: who, in which pose, how they look, where, what else is there.
+
+    Args:
+        config: how.
+        cast: what it is made from, by the same config.
+        rng: source of randomness, used up in a fixed order.
+        moments: 1, or 2 moments of one motion, `pairs.min_gap` to `pairs.max_gap` seconds apart.
+        side: which hand; None draws one. Bodies have none.
+        stock: body poses at hand; None draws some.
+        number: which pose of the stock the subject takes; None draws one.
+
+    Raises:
+        ConfigError: if no motion is long enough for the gaps.
+    """
+    stock = stock or PoseStock(cast, rng)
+    if config.subject == "body":
+        return _draw_bodies(config, cast, rng, moments, stock, number)
+    return _draw_hands(config, cast, rng, moments, side or ("left", "right")[int(rng.integers(2))])
+
+
+def _draw_bodies(
+    config: PeopleConfig, cast: Cast, rng: np.random.Generator, moments: int, stock: PoseStock, number: int | None
+) -> GeneratedScene:
+    model = cast.models["none"]
+    room = draw_room(rng, "body", cast.photographs)
+    shape = model.sample_shape(rng, 1)[0].numpy()
+    if moments == 2 or rng.random() < config.motion:
+        drawn = cast.motions.draw(rng, moments, config.pairs.min_gap, config.pairs.max_gap)
+    else:
+        pose = stock.poses[int(rng.integers(POSES)) if number is None else number]
+        drawn = Moments(poses=pose[None], transl=np.zeros((1, 3)), times=(0.0,), frames=(0,))
+    heading = _about_y(rng.uniform(-math.pi, math.pi))
+    subject = _standing(model, shape, heading, drawn, np.zeros(2))
+    others = []
+    for _ in range(min(MOST_OTHERS, rng.poisson(config.crowd.others))):
+        spot = _spot(rng, room, 0.75, 2.6)
+        pose = stock.poses[int(rng.integers(POSES))]
+        still = Moments(poses=pose[None], transl=np.zeros((1, 3)), times=(0.0,), frames=(0,))
+        turn = _about_y(rng.uniform(-math.pi, math.pi))
+        others.append(_standing(model, model.sample_shape(rng, 1)[0].numpy(), turn, still, spot) * moments)
+    people = tuple(zip(subject, *others, strict=True))
+    looks = tuple(draw_look(rng, "body", model) for _ in people[0])
+    props = []
+    for _ in range(min(MOST_PROPS, rng.poisson(config.crowd.props))):
+        props.append(draw_standing(rng, _spot(rng, room, 0.6, 2.0)))
+    return GeneratedScene(
+        subject="body",
+        model=cast.name,
+        people=people,
+        meshes=tuple(tuple(person_mesh(model, person) for person in moment) for moment in people),
+        looks=looks,
+        props=tuple(props),
+        held=(),
+        room=room,
+        light=draw_light(rng, room.panorama is not None),
+        times=drawn.times,
+        frames=drawn.frames,
+    )
+
+
+def _standing(
+    model: BodyModel, shape: Floats, heading: NDArray[np.float64], drawn: Moments, spot: NDArray[np.float64]
+) -> list[Person]:
+    """A person at T moments: the lowest point of all of them on the floor, the middle of the way at `spot` (x, z)."""
+    poses = drawn.poses.copy()
+    poses[:, 0] = (heading @ poses[:, 0]).astype(np.float32)
+    moved = drawn.transl @ heading.T
+    with torch.no_grad():
+        mesh = model(torch.from_numpy(shape)[None], torch.from_numpy(poses), torch.from_numpy(moved).float())
+    low, high = mesh.vertices.amin((0, 1)).double().numpy(), mesh.vertices.amax((0, 1)).double().numpy()
+    shift = np.array([spot[0] - (low[0] + high[0]) / 2, -high[1], spot[1] - (low[2] + high[2]) / 2])
+    return [
+        Person(side="none", shape=shape, pose=pose, transl=(place + shift).astype(np.float32))
+        for pose, place in zip(poses, moved, strict=True)
+    ]
+
+
+def _draw_hands(config: PeopleConfig, cast: Cast, rng: np.random.Generator, moments: int, side: Side) -> GeneratedScene:
+    room = draw_room(rng, "hand", cast.photographs)
+    model = cast.models[side]
+    ceiling = min(-room.low[1], 2.2)
+    place = np.array([0.0, -ceiling * rng.uniform(0.3, 0.65), 0.0])
+    poses, times, frames = _moments_of_hand(config, cast, rng, side, moments)
+    turn = random_rotation(rng)
+    shape = model.sample_shape(rng, 1)[0].numpy()
+    hands = []
+    for moment, pose in enumerate(poses):
+        passed = abs(times[moment] - times[0])
+        # A hand turns by some 40 degrees and moves by 10 cm within a second, without hurry.
+        turn_now = rotation(rng.normal(0, 0.45 * math.sqrt(passed), 3)) @ turn if moment else turn
+        shift = rng.normal(0, 0.05 * math.sqrt(passed), 3) if moment else np.zeros(3)
+        hands.append(_floating(model, side, shape, turn_now, pose, place + shift))
+    everybody = [[hand] for hand in hands]
+    sides = [side]
+    if rng.random() < config.crowd.second_hand:
+        other: Side = "left" if side == "right" else "right"
+        away = random_rotation(rng)[0] * rng.uniform(0.16, 0.3)
+        pose = cast.hand_poses[other].sample(rng, 1)[0].numpy()
+        second = _floating(cast.models[other], other, shape, random_rotation(rng), pose, place + away)
+        for present in everybody:
+            present.append(second)
+        sides.append(other)
+    seed = int(rng.integers(2**62))  # both hands are one person's
+    looks = tuple(draw_look(np.random.default_rng(seed), "hand", cast.models[one]) for one in sides)
+    meshes = tuple(tuple(person_mesh(cast.models[hand.side], hand) for hand in present) for present in everybody)
+    held: tuple[Thing, ...] = ()
+    if rng.random() < config.crowd.held:
+        held = draw_held(rng, [mesh[0] for mesh in meshes], model)
+    props = []
+    for _ in range(min(MOST_PROPS, rng.poisson(config.crowd.props))):
+        around = place + random_rotation(rng)[0] * rng.uniform(0.14, 0.4)
+        props.append(draw_floating(rng, around))
+    return GeneratedScene(
+        subject="hand",
+        model=cast.name,
+        people=tuple(map(tuple, everybody)),
+        meshes=meshes,
+        looks=looks,
+        props=tuple(props),
+        held=held,
+        room=room,
+        light=draw_light(rng, room.panorama is not None),
+        times=times,
+        frames=frames,
+    )
+
+
+def _moments_of_hand(
+    config: PeopleConfig, cast: Cast, rng: np.random.Generator, side: Side, moments: int
+) -> tuple[Floats, tuple[float, ...], tuple[int, ...]]:
+    """(T, J, 3, 3) poses of one or two moments of a hand's motion, their times in seconds and places on the path."""
+    poses = cast.hand_poses[side]
+    if moments == 1:
+        return poses.sample(rng, 1).numpy(), (0.0,), (0,)
+    least = max(1, math.ceil(config.pairs.min_gap * HAND_RATE - 1e-6))
+    most = max(least, min(math.floor(config.pairs.max_gap * HAND_RATE + 1e-6), round(HAND_RATE)))
+    step = int(rng.integers(least, most + 1))
+    path = poses.path(rng, step + 1).numpy()
+    chosen = (0, step) if rng.random() < 0.5 else (step, 0)
+    return path[list(chosen)], tuple(frame / HAND_RATE for frame in chosen), chosen
+
+
+def _floating(
+    model: BodyModel, side: Side, shape: Floats, turn: NDArray[np.float64], pose: Floats, place: NDArray[np.float64]
+) -> Person:
+    """A hand in the air, turned as a whole, the middle of its key points at a place."""
+    pose = pose.copy()
+    pose[0] = (turn @ pose[0]).astype(np.float32)
+    person = Person(side=side, shape=shape, pose=pose, transl=np.zeros(3, np.float32))
+    middle = person_mesh(model, person).keypoints[0].mean(0).double().numpy()
+    return dataclasses.replace(person, transl=(place - middle).astype(np.float32))
+
+
+def _spot(rng: np.random.Generator, room: Room, near: float, far: float) -> NDArray[np.float64]:
+    """(2,) x and z of a place on the floor, at some distance from the origin, inside the room."""
+    angle, distance = rng.uniform(-math.pi, math.pi), rng.uniform(near, far)
+    low, high = np.array(room.low)[[0, 2]] + 0.35, np.array(room.high)[[0, 2]] - 0.35
+    return np.asarray(np.clip(distance * np.array([math.sin(angle), math.cos(angle)]), low, high))
+
+
+def _about_y(angle: float) -> NDArray[np.float64]:
+    return rotation(np.array([0.0, angle, 0.0]))
