@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+
+import numpy as np
 
 from humanpt.data.frame import USUAL_RATE, Clip, Frame
+from humanpt.data.frame_times import FrameTimes, common_time
 
 TIE = 1e-4  # seconds; of two frames as near as this to an instant the earlier is taken, in every clip alike
 
@@ -15,6 +18,7 @@ class SideBySide:
     Args:
         clips: one per camera.
         offsets: what is added to each clip's own time to have the common time, in seconds.
+        times: common time of each clip's frames, where something other than its own clock says it.
         rate: most instants per second.
         max_skew: frames further than this from the instant do not belong to it, in seconds.
 
@@ -23,8 +27,15 @@ class SideBySide:
         ends: time of the last frame decoded of each clip, its own.
     """
 
-    def __init__(self, clips: Sequence[Clip], offsets: Sequence[float], rate: float, max_skew: float) -> None:
-        self._streams = [_Stream(clip, offset) for clip, offset in zip(clips, offsets, strict=True)]
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        offsets: Sequence[float],
+        times: Sequence[FrameTimes | None],
+        rate: float,
+        max_skew: float,
+    ) -> None:
+        self._streams = [_Stream(*each) for each in zip(clips, offsets, times, strict=True)]
         rates = [clip.rate or USUAL_RATE for clip in clips]
         # The slowest clip leads, so that the others, whose frames are closer together, can follow it.
         self._leaders = sorted(range(len(clips)), key=lambda i: rates[i])
@@ -68,55 +79,57 @@ class SideBySide:
 
 
 class _Stream:
-    """One clip with a look ahead of one frame."""
+    """One clip with a look ahead of one frame; all times here are common ones."""
 
-    def __init__(self, clip: Clip, offset: float) -> None:
+    def __init__(self, clip: Clip, offset: float, times: FrameTimes | None) -> None:
         self._frames = clip.frames()
-        self._offset = offset
+        self._offset, self._times = offset, times
         self._period = 1 / (clip.rate or USUAL_RATE)
         self.count = 0
         self.end = 0.0
-        self._current: Frame | None = None
+        self._latest = -np.inf
+        self._current: tuple[float, Frame] | None = None
         self._next = self._read()
 
     @property
     def next_time(self) -> float | None:
-        return None if self._next is None else self._next.timestamp + self._offset
+        """When the next frame is shown; None at the end."""
+        return None if self._next is None else self._next[0]
 
     def ended(self, time: float) -> bool:
         """Whether nothing of the clip is left at or after a time."""
-        return self._next is None and self.end + self._offset < time
+        return self._next is None and self._latest < time
 
     def nearest_time(self, time: float) -> float | None:
-        """Common time of the frame nearest to a time, None if that is more than a frame away."""
-        frame = self._nearest(time)
-        if frame is None:
-            return None
-        shown = frame.timestamp + self._offset
-        return shown if abs(shown - time) <= self._period else None
+        """When the frame nearest to a time is shown, None if that is more than a frame away."""
+        nearest = self._nearest(time)
+        return nearest[0] if nearest is not None and abs(nearest[0] - time) <= self._period else None
 
     def frame_at(self, time: float, slack: float) -> Frame | None:
         """The frame nearest to a time if it is near enough."""
-        frame = self._nearest(time)
-        return frame if frame is not None and abs(frame.timestamp + self._offset - time) <= slack else None
+        nearest = self._nearest(time)
+        return nearest[1] if nearest is not None and abs(nearest[0] - time) <= slack else None
 
-    def _nearest(self, time: float) -> Frame | None:
-        while self.next_time is not None and self.next_time <= time:
+    def close(self) -> None:
+        """End reading, so that the clip knows what was wrong with it."""
+        if isinstance(self._frames, Generator):
+            self._frames.close()
+
+    def _nearest(self, time: float) -> tuple[float, Frame] | None:
+        while self._next is not None and self._next[0] <= time:
             self._current, self._next = self._next, self._read()
         if self._current is None or self._next is None:
             return self._current or self._next
-        after = self._next.timestamp + self._offset - time
-        before = time - self._current.timestamp - self._offset
-        return self._next if after < before - TIE else self._current
+        return self._next if self._next[0] - time < time - self._current[0] - TIE else self._current
 
-    def _read(self) -> Frame | None:
+    def _read(self) -> tuple[float, Frame] | None:
         frame = next(self._frames, None)
-        if frame is not None:
-            self.count += 1
-            self.end = frame.timestamp
-        return frame
-
-    def close(self) -> None:
-        close = getattr(self._frames, "close", None)
-        if close is not None:
-            close()
+        if frame is None:
+            return None
+        shown = common_time(self._times, frame.number, frame.timestamp, self._offset)
+        self.count += 1
+        self.end = frame.timestamp
+        if not np.isfinite(shown):
+            return None
+        self._latest = shown
+        return shown, frame
