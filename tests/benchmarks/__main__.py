@@ -1,8 +1,9 @@
-"""`make bench`: every benchmark of this folder, one after the other, on this machine.
+"""`make bench`: the benchmarks of this folder, one after the other, on this machine.
 
-    python -m tests.benchmarks
+    python -m tests.benchmarks [NAME [OPTION...]]
 
-Compare ratios, not times: each script measures its baseline in the same run. docs/benchmarks.md reports them.
+A name runs one script (`detection`, `shard_reads`, ...) with the options after it. Compare ratios, not times: each
+script measures its baseline in the same run. docs/benchmarks.md reports them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+USUAL = ("help_time", "shard_reads", "mkpairs_speed", "detection")
 
 
 def main() -> None:
     """Run the scripts; a failure ends the whole."""
+    name, *options = sys.argv[1:] or [None]
+    if name is not None and not (FOLDER / f"{name}.py").is_file():
+        known = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem != "hog_people")
+        sys.exit(f"there is no benchmark {name!r}; there are {', '.join(known)}")
     print(f"{platform.platform()}, Python {platform.python_version()}")
-    for script in ("help_time.py", "shard_reads.py", "mkpairs_speed.py"):
+    for script in (name,) if name else USUAL:
         print(f"\n== {script}", flush=True)
-        subprocess.run([sys.executable, FOLDER / script], check=True)
+        if subprocess.run([sys.executable, FOLDER / f"{script}.py", *options]).returncode:
+            sys.exit(1)
 
 
 if __name__ == "__main__":
