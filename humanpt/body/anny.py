@@ -21,7 +21,17 @@ from torch import Tensor
 from humanpt.body import anny_files, skeletons
 from humanpt.body.anny_files import AnnyFile
 from humanpt.body.files import cache_folder
-from humanpt.body.model import BUILT, SHIPPED, BodyMesh, BodyModel, corner_uv, pose_bones, skin, tree_levels
+from humanpt.body.model import (
+    BUILT,
+    SHIPPED,
+    BodyMesh,
+    BodyModel,
+    WeightedSums,
+    corner_uv,
+    pose_bones,
+    skin,
+    tree_levels,
+)
 from humanpt.engine.report import Report, Silent
 from humanpt.geometry.rotations import nearest_rotation
 
@@ -49,17 +59,16 @@ class AnnyModel(BodyModel):
     frames_basis: Tensor
     corners: Tensor
     projection: Tensor
-    weights: Tensor
-    keypoint_weights: Tensor
 
     def __init__(self, file: AnnyFile) -> None:
         super().__init__(file.layout)
         arrays = {name: torch.from_numpy(array) for name, array in file.arrays.items()}
-        weights = arrays["template"].new_zeros(len(arrays["template"]), len(file.layout.joint_names))
-        weights.scatter_add_(1, arrays["skin_joints"].long(), arrays["skin_weights"])
-        keypoints = arrays["template"].new_zeros(len(file.layout.keypoint_names), weights.shape[0] + weights.shape[1])
-        rows, columns = arrays["keypoint_indices"].long()
-        keypoints[rows, columns] = arrays["keypoint_weights"]
+        points = len(arrays["template"])
+        near = arrays["skin_joints"].long()  # (V, W)
+        owner = torch.arange(points)[:, None].expand_as(near)
+        self.weights = WeightedSums(owner.flatten(), near.flatten(), arrays["skin_weights"].flatten(), points)
+        named, rows = arrays["keypoint_indices"].long()
+        self.keypoints = WeightedSums(named, rows, arrays["keypoint_weights"], len(file.layout.keypoint_names))
         buffers = {
             "template": arrays["template"],
             "basis": arrays["basis"].flatten(1),
@@ -69,10 +78,8 @@ class AnnyModel(BodyModel):
             "frames_basis": arrays["frames_basis"].flatten(1),
             "corners": arrays["corners"].long(),
             "projection": arrays["projection"],
-            "weights": weights,
-            "keypoint_weights": keypoints,
             "faces": arrays["faces"].long(),
-            "vertex_joint": weights.argmax(dim=1),
+            "vertex_joint": near.gather(1, arrays["skin_weights"].argmax(dim=1, keepdim=True))[:, 0],
             "uv": corner_uv(file.arrays["uv_points"], file.arrays["uv_faces"]),
         }
         for name, tensor in buffers.items():
@@ -88,7 +95,12 @@ class AnnyModel(BodyModel):
             parts = skeletons.hand_parts(self.faces, self.vertex_joint, file.layout.joint_names)
         else:
             parts = skeletons.body_parts(
-                self.canonical, mean.joints[0], self.faces, self.vertex_joint, file.layout.joint_names
+                self.canonical,
+                mean.joints[0],
+                self.faces,
+                self.vertex_joint,
+                file.layout.joint_names,
+                file.layout.parents,
             )
         self.register_buffer("parts", parts, persistent=False)
 
@@ -104,7 +116,7 @@ class AnnyModel(BodyModel):
             self.levels, pose.expand(batch, -1, -1, -1), heads, transl.expand(batch, -1), reference_from_rest
         )
         vertices = skin(rest, heads, joints, linear, self.weights)
-        keypoints = self.keypoint_weights @ torch.cat((vertices, joints), dim=1)
+        keypoints = self.keypoints(torch.cat((vertices, joints), dim=1))
         return BodyMesh(vertices=vertices, joints=joints, keypoints=keypoints, orientations=orientations)
 
     def coefficients(self, shape: Tensor) -> Tensor:

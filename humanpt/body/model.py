@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from humanpt.engine.report import Report
 from humanpt.errors import InputError
@@ -35,6 +36,10 @@ BUILT = ("anny-body-full",)
 
 LICENSED = ("smpl", "smplx", "mano")
 """Models that are read from the user's own files."""
+
+
+CACHED_POINTS = 16_384
+"""Points of a surface that are posed at a time; their bones' matrices fill a megabyte."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -253,7 +258,47 @@ def pose_bones(
     return torch.cat(joints, 1)[:, order], torch.cat(turned, 1)[:, order], torch.cat(linear, 1)[:, order]
 
 
-def skin(rest: Tensor, heads: Tensor, joints: Tensor, linear: Tensor, weights: Tensor) -> Tensor:
+class WeightedSums(nn.Module):
+    """Sums of a few rows each: a matrix with few entries, applied to rows of numbers.
+
+    Each sum runs over its own entries in their order, so a result does not depend on the number of threads.
+    """
+
+    index: Tensor
+    starts: Tensor
+    weights: Tensor
+
+    def __init__(self, sums: Tensor, rows: Tensor, weights: Tensor, count: int) -> None:
+        """Keep the entries that are not zero.
+
+        Args:
+            sums: (M,) which sum each entry belongs to.
+            rows: (M,) which row it takes.
+            weights: (M,) its weight.
+            count: how many sums there are.
+        """
+        super().__init__()
+        kept = (weights != 0).nonzero()[:, 0]
+        kept = kept[sums[kept].argsort(stable=True)]
+        starts = torch.bincount(sums[kept], minlength=count).cumsum(0)
+        self.register_buffer("index", rows[kept].long(), persistent=False)
+        self.register_buffer("starts", torch.cat((starts.new_zeros(1), starts[:-1])), persistent=False)
+        self.register_buffer("weights", weights[kept], persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(B, N, C): the sums of rows (B, J, C)."""
+        batch, _, channels = rows.shape
+        summed = functional.embedding_bag(
+            self.index,
+            rows.transpose(0, 1).flatten(1),
+            self.starts,
+            mode="sum",
+            per_sample_weights=self.weights,
+        )  # (N, B C)
+        return summed.reshape(-1, batch, channels).transpose(0, 1)
+
+
+def skin(rest: Tensor, heads: Tensor, joints: Tensor, linear: Tensor, weights: WeightedSums) -> Tensor:
     """Carry a surface along with the bones (linear blend skinning).
 
     Args:
@@ -261,15 +306,24 @@ def skin(rest: Tensor, heads: Tensor, joints: Tensor, linear: Tensor, weights: T
         heads: (B, J, 3) joint centres at rest.
         joints: (B, J, 3) joint centres now.
         linear: (B, J, 3, 3) rotation of each bone since rest.
-        weights: (V, J) share of each bone in each point; rows sum to one.
+        weights: share of each bone in each point, as sums over J rows; those of a point add up to one.
 
     Returns:
         (B, V, 3) points now.
     """
     shifts = joints - (linear @ heads[..., None])[..., 0]  # bone j sends a rest point x to linear_j x + shift_j
-    blend = weights @ torch.cat((linear.flatten(2), shifts), dim=2)  # (B, V, 12)
-    turns = blend[..., :9].reshape(*blend.shape[:2], 3, 3)
-    return (turns * rest[..., None, :]).sum(-1) + blend[..., 9:]
+    bones = torch.cat((linear.mT.flatten(2), shifts), dim=2)  # (B, J, 12): three columns, then the shift
+    rest = rest.expand(len(bones), -1, -1)
+    people = max(1, CACHED_POINTS // rest.shape[1])  # as many at a time as stay in the processor's cache
+    skinned = []
+    for first in range(0, len(bones), people):
+        some = slice(first, first + people)
+        blend, points = weights(bones[some]), rest[some]  # (b, V, 12), (b, V, 3)
+        turned = (
+            blend[..., :3] * points[..., :1] + blend[..., 3:6] * points[..., 1:2] + blend[..., 6:9] * points[..., 2:]
+        )
+        skinned.append(turned + blend[..., 9:])
+    return torch.cat(skinned)
 
 
 def corner_uv(points: np.ndarray, faces: np.ndarray) -> Tensor:

@@ -167,12 +167,17 @@ def hand_parts(faces: Tensor, vertex_joint: Tensor, joint_names: tuple[str, ...]
 
 
 def body_parts(
-    vertices: Tensor, joints: Tensor, faces: Tensor, vertex_joint: Tensor, joint_names: tuple[str, ...]
+    vertices: Tensor,
+    joints: Tensor,
+    faces: Tensor,
+    vertex_joint: Tensor,
+    joint_names: tuple[str, ...],
+    parents: tuple[int, ...],
 ) -> Tensor:
     """Part of the surface that each triangle belongs to.
 
-    Trunk, thighs and calves have a back and a front, arms a side towards the body and one away from it, the head two
-    halves: by the side of the bone on which the triangle's centre lies in the reference pose.
+    Thighs and calves have a back and a front, arms a side towards the body and one away from it: by the side of the
+    bone on which a triangle lies in the reference pose. The trunk is parted by where it looks, the head by the middle.
 
     Args:
         vertices: (V, 3) vertices in the reference pose, the face towards -z and the left towards +x.
@@ -180,33 +185,35 @@ def body_parts(
         faces: (F, 3) triangles.
         vertex_joint: (V,) dominant joint.
         joint_names: the J names.
+        parents: the J parents.
 
     Returns:
         (F,) int64 index into `BODY_PARTS`.
     """
     joint = _majority(vertex_joint[faces])
-    centre = vertices[faces].mean(dim=1)
-    normal = torch.linalg.cross(
-        vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
-    )
+    corners = vertices[faces]
+    centre = corners.mean(dim=1)
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     parts = torch.empty(len(faces), dtype=torch.int64)
     for index in torch.unique(joint).tolist():
         mine = joint == index
-        limb = limb_of(joint_names[index])
-        side = side_of(joint_names[index]) or ("left" if joints[index, 0] > 0 else "right")
-        half = normal[mine]
+        limb, side = limb_of(joint_names[index]), side_of(joint_names[index])
         if limb in ("hand", "foot"):
             parts[mine] = BODY_PARTS.index(f"{side}_{limb}")
             continue
         if limb == "head":
             first, names = centre[mine, 0] > 0, ("head_left", "head_right")
         elif limb == "torso":
-            first, names = half[:, 2] > 0, ("torso_back", "torso_front")
-        elif limb in ("thigh", "calf"):
-            first, names = half[:, 2] > 0, (f"{side}_{limb}_back", f"{side}_{limb}_front")
+            first, names = normal[mine, 2] > 0, ("torso_back", "torso_front")
         else:
-            inwards = -half[:, 0] if side == "left" else half[:, 0]
-            first, names = inwards + half[:, 1] > 0, (f"{side}_{limb}_inner", f"{side}_{limb}_outer")
+            bone = joints[parents.index(index)] - joints[index]  # a limb's joint has one child
+            offset = centre[mine] - joints[index]
+            offset = offset - (offset @ bone)[:, None] * bone / bone.dot(bone)
+            if limb in ("thigh", "calf"):
+                first, names = offset[:, 2] > 0, (f"{side}_{limb}_back", f"{side}_{limb}_front")
+            else:
+                inwards = offset[:, 0] if side == "right" else -offset[:, 0]
+                first, names = inwards + offset[:, 1] > 0, (f"{side}_{limb}_inner", f"{side}_{limb}_outer")
         parts[mine] = torch.where(first, BODY_PARTS.index(names[0]), BODY_PARTS.index(names[1]))
     return parts
 

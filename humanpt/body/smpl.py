@@ -25,7 +25,18 @@ from torch import Tensor
 
 from humanpt.body import files, skeletons
 from humanpt.body.array_files import read_arrays
-from humanpt.body.model import BodyLayout, BodyMesh, BodyModel, Side, Subject, corner_uv, pose_bones, skin, tree_levels
+from humanpt.body.model import (
+    BodyLayout,
+    BodyMesh,
+    BodyModel,
+    Side,
+    Subject,
+    WeightedSums,
+    corner_uv,
+    pose_bones,
+    skin,
+    tree_levels,
+)
 from humanpt.errors import InputError
 from humanpt.geometry.rotations import mirror_x
 
@@ -107,8 +118,6 @@ class SmplModel(BodyModel):
     template: Tensor
     basis: Tensor
     pose_basis: Tensor
-    regressor: Tensor
-    weights: Tensor
     axes: Tensor
 
     def __init__(self, layout: BodyLayout, kind: Kind, arrays: dict[str, np.ndarray], *, mirrored: bool) -> None:
@@ -119,13 +128,12 @@ class SmplModel(BodyModel):
         faces = torch.from_numpy(arrays["f"].astype(np.int64))
         points, corners = arrays.get("vt", np.zeros((1, 2))), arrays.get("ft", np.zeros(faces.shape, dtype=np.int64))
         uv = corner_uv(points, corners.astype(np.int64))
-        weights = _float(arrays["weights"])
+        weights, regressor = _float(arrays["weights"]), _float(arrays["J_regressor"])
+        self.weights, self.regressor = (_sums(matrix) for matrix in (weights, regressor))
         buffers = {
             "template": _float(arrays["v_template"]),
             "basis": _float(_shape_basis(arrays["shapedirs"], layout.name)).flatten(0, 1).mT.contiguous(),  # (S, 3V)
             "pose_basis": _float(arrays["posedirs"]).flatten(0, 1).mT.contiguous(),  # (9(J-1), 3V)
-            "regressor": _float(arrays["J_regressor"]),
-            "weights": weights,
             "axes": torch.tensor([-1.0 if mirrored else 1.0, -1.0, -1.0]),
             "faces": faces[:, [0, 2, 1]] if mirrored else faces,
             "uv": uv[:, [0, 2, 1]] if mirrored else uv,
@@ -140,7 +148,12 @@ class SmplModel(BodyModel):
             parts = skeletons.hand_parts(self.faces, self.vertex_joint, layout.joint_names)
         else:
             parts = skeletons.body_parts(
-                self.canonical, mean.joints[0], self.faces, self.vertex_joint, layout.joint_names
+                self.canonical,
+                mean.joints[0],
+                self.faces,
+                self.vertex_joint,
+                layout.joint_names,
+                layout.parents,
             )
         self.register_buffer("parts", parts, persistent=False)
 
@@ -150,7 +163,7 @@ class SmplModel(BodyModel):
         if self.mirrored:
             pose = mirror_x(pose)
         shaped = self.template + (shape @ self.basis).reshape(len(shape), -1, 3)  # (B, V, 3)
-        heads = self.regressor @ shaped  # (B, J, 3)
+        heads = self.regressor(shaped)  # (B, J, 3)
         eye = torch.eye(3, dtype=pose.dtype, device=pose.device)
         bent = ((pose[:, 1:] - eye).flatten(1) @ self.pose_basis).reshape(len(pose), -1, 3)
         heads = heads.expand(batch, -1, -1)
@@ -283,6 +296,12 @@ def _shape_basis(shapedirs: np.ndarray, name: str) -> np.ndarray:
         return shapedirs[..., :BETAS]
     expression = 300 if shapedirs.shape[-1] >= 400 else BETAS
     return np.concatenate((shapedirs[..., :BETAS], shapedirs[..., expression : expression + BETAS]), axis=-1)
+
+
+def _sums(matrix: Tensor) -> WeightedSums:
+    """The matrix (N, M) as sums of rows."""
+    sums, rows = matrix.nonzero(as_tuple=True)
+    return WeightedSums(sums, rows, matrix[sums, rows], len(matrix))
 
 
 def _float(array: np.ndarray) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from humanpt.body import skeletons
-from humanpt.body.model import pose_bones, skin, tree_levels
+from humanpt.body.model import WeightedSums, pose_bones, skin, tree_levels
 from humanpt.geometry.rotations import rotvec_to_rotmat
 
 
@@ -45,7 +45,8 @@ def test_a_chain_bends_where_it_should():
     pose = torch.stack((torch.eye(3), quarter, quarter))[None]
     joints, turned, linear = pose_bones(tree_levels((-1, 0, 1)), pose, heads, torch.zeros(1, 3))
     torch.testing.assert_close(joints, torch.tensor([[[0.0, 0, 0], [1, 0, 0], [1, 1, 0]]]))
+    each = WeightedSums(torch.arange(3), torch.arange(3), torch.ones(3), 3)
     rest = torch.tensor([[[0.5, 0, 0], [1.5, 0, 0], [3, 0, 0]]])
-    moved = skin(rest, heads, joints, linear, torch.eye(3))
+    moved = skin(rest, heads, joints, linear, each)
     torch.testing.assert_close(moved, torch.tensor([[[0.5, 0, 0], [1, 0.5, 0], [0, 1, 0]]]))
     torch.testing.assert_close(turned[:, 2], quarter[None] @ quarter)
