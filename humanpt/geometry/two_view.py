@@ -38,7 +38,8 @@ def essential_matrix(cam2_from_cam1: Tensor) -> Tensor:
     x, y, z = cam2_from_cam1[..., :3, 3].unbind(-1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1)
-    return cross.view(*cross.shape[:-1], 3, 3) @ cam2_from_cam1[..., :3, :3]
+    essential: Tensor = cross.view(*cross.shape[:-1], 3, 3) @ cam2_from_cam1[..., :3, :3]
+    return essential
 
 
 def fundamental_matrix(
@@ -59,7 +60,8 @@ def fundamental_matrix(
     """
     essential = essential_matrix(relative_pose(cam1_from_world, cam2_from_world))
     matrix: Tensor = torch.linalg.inv(intrinsics2).mT @ essential @ torch.linalg.inv(intrinsics1)
-    return matrix / torch.linalg.vector_norm(matrix, dim=(-2, -1), keepdim=True)
+    size: Tensor = torch.linalg.vector_norm(matrix, dim=(-2, -1), keepdim=True)
+    return matrix / size
 
 
 def homogeneous(points: Tensor) -> Tensor:
@@ -78,7 +80,8 @@ def epipolar_lines(fundamental: Tensor, pixels1: Tensor) -> Tensor:
         (..., N, 3) lines (a, b, c) of a x + b y + c = 0 with a unit normal: a x + b y + c is a distance in pixels.
     """
     lines = homogeneous(pixels1) @ fundamental.mT
-    return lines / torch.linalg.vector_norm(lines[..., :2], dim=-1, keepdim=True)
+    normal: Tensor = torch.linalg.vector_norm(lines[..., :2], dim=-1, keepdim=True)
+    return lines / normal
 
 
 def epipolar_distance(fundamental: Tensor, pixels1: Tensor, pixels2: Tensor) -> Tensor:

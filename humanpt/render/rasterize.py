@@ -89,12 +89,10 @@ def interpolate(raster: Raster, faces: Tensor, values: Tensor) -> Tensor:
         (B, H, W, C) of the type of the values, 0 where nothing is seen.
     """
     seen, picture, face = _seen(raster)
-    corners = faces[face]  # (P, 3)
-    if values.ndim == 3:
-        corners = corners + ((picture if len(values) > 1 else 0 * picture) * values.shape[1])[:, None]
     rows = values.flatten(0, -2)
-    weights = raster.bary.view(-1, 3)[seen].to(values.dtype)
-    a, b, c = (rows[corners[:, i]] * weights[:, i, None] for i in range(3))
+    first = picture * values.shape[1] if values.ndim == 3 and len(values) > 1 else 0
+    weights = raster.bary.view(-1, 3).index_select(0, seen).to(values.dtype)
+    a, b, c = (rows.index_select(0, faces[:, i].index_select(0, face) + first) * weights[:, i, None] for i in range(3))
     return _spread(raster, seen, a + b + c)
 
 
@@ -109,8 +107,8 @@ def interpolate_corners(raster: Raster, values: Tensor) -> Tensor:
         (B, H, W, C) of the type of the values, 0 where nothing is seen.
     """
     seen, _, face = _seen(raster)
-    weights = raster.bary.view(-1, 3)[seen].to(values.dtype)
-    return _spread(raster, seen, (values[face] * weights[..., None]).sum(dim=1))
+    weights = raster.bary.view(-1, 3).index_select(0, seen).to(values.dtype)
+    return _spread(raster, seen, (values.index_select(0, face) * weights[..., None]).sum(dim=1))
 
 
 def face_values(raster: Raster, values: Tensor, fill: float = 0) -> Tensor:
@@ -125,7 +123,7 @@ def face_values(raster: Raster, values: Tensor, fill: float = 0) -> Tensor:
         (B, H, W) or (B, H, W, C) of the type of the values.
     """
     seen, _, face = _seen(raster)
-    return _spread(raster, seen, values[face], fill)
+    return _spread(raster, seen, values.index_select(0, face), fill)
 
 
 def vertex_normals(faces: Tensor, vertices: Tensor) -> Tensor:
@@ -138,7 +136,7 @@ def vertex_normals(faces: Tensor, vertices: Tensor) -> Tensor:
     Returns:
         (B, V, 3) unit vectors outward, in the axes of the vertices; 0 at vertices without a face.
     """
-    a, b, c = (vertices[:, faces[:, i]] for i in range(3))
+    a, b, c = (vertices.index_select(1, faces[:, i]) for i in range(3))
     twice = torch.linalg.cross(b - a, c - a, dim=-1)  # (B, F, 3)
     whole = (twice.double() * _AREA_STEPS).round().long()
     total = torch.zeros(vertices.shape, dtype=torch.int64, device=vertices.device)
@@ -162,7 +160,8 @@ def normals(raster: Raster, faces: Tensor, vertices: Tensor, *, smooth: bool = T
     if smooth:
         return normalize(interpolate(raster, faces, vertex_normals(faces, vertices)), dim=-1)
     seen, picture, face = _seen(raster)
-    a, b, c = (vertices[picture, faces[face, i]] for i in range(3))
+    rows, first = vertices.reshape(-1, 3), picture * vertices.shape[1]
+    a, b, c = (rows.index_select(0, faces[:, i].index_select(0, face) + first) for i in range(3))
     return _spread(raster, seen, normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1))
 
 
@@ -193,10 +192,9 @@ def correspond(
     """
     seen, picture, face = _seen(raster1)
     batch, count = vertices_cam2.shape[:2]
-    corners = faces[face] + (picture * count)[:, None]
-    rows = vertices_cam2.reshape(-1, 3)
-    a, b, c = (rows[corners[:, i]] for i in range(3))
-    weights = raster1.bary.view(-1, 3)[seen].to(rows.dtype)
+    rows, first = vertices_cam2.reshape(-1, 3), picture * count
+    a, b, c = (rows.index_select(0, faces[:, i].index_select(0, face) + first) for i in range(3))
+    weights = raster1.bary.view(-1, 3).index_select(0, seen).to(rows.dtype)
     points = a * weights[:, :1] + b * weights[:, 1:2] + c * weights[:, 2:]  # (P, 3) camera 2
     cameras = intrinsics2.expand(batch, 3, 3)[picture]
     pixels = project(points[:, None], cameras)[:, 0]
@@ -246,7 +244,7 @@ def _seen(raster: Raster) -> tuple[Tensor, Tensor, Tensor]:
     """Flat indices of the pixels that show something, their pictures and their faces, each (P,)."""
     face = raster.face.reshape(-1)
     seen = (face >= 0).nonzero()[:, 0]
-    return seen, seen // (raster.face.shape[1] * raster.face.shape[2]), face[seen]
+    return seen, seen // (raster.face.shape[1] * raster.face.shape[2]), face.index_select(0, seen)
 
 
 def _spread(raster: Raster, seen: Tensor, shown: Tensor, fill: float = 0) -> Tensor:
