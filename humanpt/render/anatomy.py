@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanpt.render.lookup import blend
+
 Floats = NDArray[np.float64]
 
 MAX_VALENCE = 8
@@ -52,41 +54,55 @@ class Anatomy:
     """Vertices of each open border, in order around it (the wrist of a hand)."""
 
 
-def corners_of_vertices(faces: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """List the faces around every vertex, padded.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Surroundings:
+    """Faces and neighbours of every vertex of a mesh, padded."""
 
-    Returns:
-        (V, MAX_VALENCE) face indices, and 1 where they are real, 0 where they are padding.
-    """
-    flat = faces.reshape(-1)
+    faces: Tensor
+    """(V, MAX_VALENCE) int32 faces around each vertex."""
+    ones: Tensor
+    """(V, MAX_VALENCE) float32, 1 where they are real, 0 where they are padding."""
+    neighbours: Tensor
+    """(V, MAX_VALENCE) int32: the next corner of each of those faces."""
+    shares: Tensor
+    """(V, MAX_VALENCE) float32: weights of their mean."""
+
+
+def surroundings(faces: Tensor, count: int) -> Surroundings:
+    """List the faces (F, 3) around each of `count` vertices, on the same device."""
+    triangles = faces.cpu().numpy()
+    flat = triangles.reshape(-1)
     order = np.argsort(flat, kind="stable")
     owner = flat[order]
     place = np.arange(len(owner)) - np.searchsorted(owner, owner)
     keep = place < MAX_VALENCE
-    around = np.zeros((count, MAX_VALENCE), np.int64)
-    real = np.zeros((count, MAX_VALENCE), np.float32)
-    around[owner[keep], place[keep]] = order[keep] // 3
-    real[owner[keep], place[keep]] = 1.0
-    return around, real
+    owner, place, order = owner[keep], place[keep], order[keep]
+    around = np.zeros((count, MAX_VALENCE), np.int32)
+    ones = np.zeros((count, MAX_VALENCE), np.float32)
+    after = np.zeros((count, MAX_VALENCE), np.int32)
+    around[owner, place] = order // 3
+    ones[owner, place] = 1.0
+    after[owner, place] = triangles[order // 3, (order + 1) % 3]
+    shares = ones / np.maximum(ones.sum(1, keepdims=True), 1)
+    tables = [torch.from_numpy(table).to(faces.device) for table in (around, ones, after, shares)]
+    return Surroundings(faces=tables[0], ones=tables[1], neighbours=tables[2], shares=tables[3])
 
 
-def vertex_normals(vertices: Tensor, faces: Tensor, around: Tensor, real: Tensor) -> Tensor:
+def vertex_normals(vertices: Tensor, faces: Tensor, around: Surroundings) -> Tensor:
     """Average the normals of the faces around each vertex, by area, in a fixed order.
 
     Args:
-        vertices: (V, 3).
+        vertices: (V, 3) float32.
         faces: (F, 3) int64.
-        around: (V, MAX_VALENCE) faces of each vertex.
-        real: (V, MAX_VALENCE) 1 for those that count.
+        around: of that mesh.
 
     Returns:
         (V, 3) unit vectors.
     """
-    a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
-    flat = torch.linalg.cross(b - a, c - a)
-    total = flat[around[:, 0]] * real[:, 0:1]
-    for k in range(1, around.shape[1]):
-        total = total + flat[around[:, k]] * real[:, k : k + 1]
+    a, b, c = (torch.index_select(vertices, 0, faces[:, k]) for k in range(3))
+    u, v = (b - a).t().contiguous(), (c - a).t().contiguous()
+    flat = torch.stack([u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]], 1)
+    total = blend(flat, around.faces, around.ones)
     unit: Tensor = total / total.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
     return unit
 
@@ -108,19 +124,14 @@ def study(
         (positive inside); `blush` and `shade` (0 to 1). Of a hand: `nail`, `blush`, `shade`, `palm` and `past`
         (metres past the wrist towards the fingers).
     """
-    around, real = corners_of_vertices(faces, len(rest))
-    normals = (
-        vertex_normals(
-            torch.from_numpy(rest), torch.from_numpy(faces), torch.from_numpy(around), torch.from_numpy(real).double()
-        )
-        .numpy()
-        .copy()
-    )
-    fields = _study_body(rest, normals, points) if subject == "body" else _study_hand(rest, normals, points)
+    triangles = torch.from_numpy(faces)
+    normals = vertex_normals(torch.from_numpy(rest).float(), triangles, surroundings(triangles, len(rest)))
+    outward = normals.double().numpy()
+    fields = _study_body(rest, points) if subject == "body" else _study_hand(rest, outward, points)
     return Anatomy(
         subject=subject,
         rest=rest,
-        normals=normals,
+        normals=outward,
         faces=faces,
         points=points,
         fields=fields,
@@ -128,7 +139,7 @@ def study(
     )
 
 
-def _study_body(rest: Floats, normals: Floats, points: dict[str, Floats]) -> dict[str, Floats]:
+def _study_body(rest: Floats, points: dict[str, Floats]) -> dict[str, Floats]:
     x, y, z = rest.T
     fields: dict[str, Floats] = {}
     floor = rest[:, 1].max()

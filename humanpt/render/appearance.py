@@ -53,6 +53,9 @@ class Look:
     drapes: tuple[Drape, ...] = ()
     """What hangs on it: skirts, long hair, hats, forearms, sleeves."""
 
+    relaxed: bool = False
+    """Whether `relax` is more than 0 anywhere."""
+
 
 def anatomy_of(model: BodyModel) -> Anatomy:
     """Study a body model, once for each kind of model."""
@@ -115,8 +118,8 @@ class _Wardrobe:
         self.drapes: list[Drape] = []
         self.lift = np.zeros(len(anatomy.rest))
         self.relax = np.zeros(len(anatomy.rest))
-        self.rough = noise(torch.from_numpy(anatomy.rest).float() + float(rng.uniform(-9, 9)), 0.9).numpy()
-        self.fine = noise(torch.from_numpy(anatomy.rest).float() + float(rng.uniform(-9, 9)), 0.45).numpy()
+        self.rough = _rough(anatomy.rest, float(rng.uniform(-9, 9)), 0.9)
+        self.fine = _rough(anatomy.rest, float(rng.uniform(-9, 9)), 0.45)
 
     def put(
         self,
@@ -158,7 +161,14 @@ class _Wardrobe:
             lift=torch.from_numpy(self.lift).float(),
             relax=torch.from_numpy(self.relax).float(),
             drapes=tuple(self.drapes),
+            relaxed=bool((self.relax > 0).any()),
         )
+
+
+def _rough(rest: Floats, offset: float, scale: float) -> Floats:
+    """Solid noise at the vertices: (V, C)."""
+    result: Floats = noise(torch.from_numpy(rest.T + offset).float(), scale).t().double().numpy()
+    return result
 
 
 # Outfits and how often each is drawn. Bare skin is commoner than in the street: detectors miss it otherwise.

@@ -145,7 +145,8 @@ def ride(
 
     def localise(of: Frame) -> Tensor:
         origin, axes = of.read(body)
-        return torch.linalg.solve(axes, (at - origin).T).T.float()
+        local: Tensor = torch.linalg.solve(axes, (at - origin).T).T.float()
+        return local
 
     return Ridden(
         layer=layer,
@@ -202,7 +203,8 @@ class Skirt:
             rings.append(torch.maximum(radius[ring], self.flare * rings[-1]))
         radius = torch.stack(rings) * (1.0 + self.folds.to(device))
         out = across[:, None] * cos[:, None] + front[:, None] * sin[:, None]
-        return (centre[:, None] + radius[..., None] * out).reshape(-1, 3)
+        placed: Tensor = (centre[:, None] + radius[..., None] * out).reshape(-1, 3)
+        return placed
 
 
 def _normal(vectors: Tensor) -> Tensor:

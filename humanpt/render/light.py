@@ -16,7 +16,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from humanpt.render.lookup import pick
 from humanpt.render.materials import Colour, Vector
 from humanpt.render.rasterize import rasterize
 
@@ -134,19 +136,18 @@ def _directions(device: torch.device) -> Tensor:
 
 
 def radiance(light: Light, towards: Tensor) -> Tensor:
-    """Return what comes from directions (..., 3): (..., 3) linear light, without the sun."""
+    """Return what comes from directions (D, 3): (D, 3) linear light, without the sun."""
     device = towards.device
 
     def colour(value: Colour) -> Tensor:
         return torch.tensor(value, device=device)
 
-    up = -towards[..., 1:2]
+    up = -towards[:, 1:2]
     sky = torch.lerp(colour(light.horizon), colour(light.zenith), up.clamp(0, 1))
     below = (0.5 - 3.0 * up).clamp(0, 1)
     base = torch.lerp(sky, colour(light.ground), below)
-    side = torch.tensor(light.side, device=device)
-    near = ((towards * side).sum(-1, keepdim=True) * 2.0 - 1.0).clamp_min(0)
-    return base + near * colour(light.side_colour)
+    side = towards[:, 0:1] * light.side[0] + towards[:, 1:2] * light.side[1] + towards[:, 2:3] * light.side[2]
+    return base + (side * 2.0 - 1.0).clamp_min(0) * colour(light.side_colour)
 
 
 def irradiance(light: Light, normals: Tensor) -> Tensor:
@@ -154,23 +155,26 @@ def irradiance(light: Light, normals: Tensor) -> Tensor:
 
     Args:
         light: of the scene.
-        normals: (P, 3).
+        normals: (3, P).
 
     Returns:
-        (P, 3); 1 all around gives 1.
+        (3, P); 1 all around gives 1.
     """
     towards = _directions(normals.device)[0]
-    come = radiance(light, towards)
-    total = torch.zeros_like(normals)
-    for number in range(DIRECTIONS):
-        facing = _dot(normals, towards[number]).clamp_min(0)[:, None]
-        total = total + facing * come[number]
+    return _gather(_dots(towards, normals).clamp_min(0), radiance(light, towards))
+
+
+def _dots(axes: Tensor, points: Tensor) -> Tensor:
+    """Dot products of axes (D, 3) with points (3, P): (D, P), written out so that the sum has a fixed order."""
+    return axes[:, 0:1] * points[0] + axes[:, 1:2] * points[1] + axes[:, 2:3] * points[2]
+
+
+def _gather(weights: Tensor, come: Tensor) -> Tensor:
+    """Sum light (D, 3) from all directions with weights (D, P): (3, P), in a fixed order."""
+    total = weights[0] * come[0][:, None]
+    for number in range(1, len(weights)):
+        total.addcmul_(weights[number][None], come[number][:, None])
     return total * (4.0 / DIRECTIONS)
-
-
-def _dot(points: Tensor, vector: Tensor) -> Tensor:
-    """Dot products (P,) written out, so that no library chooses the order of the sum."""
-    return points[:, 0] * vector[0] + points[:, 1] * vector[1] + points[:, 2] * vector[2]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,68 +182,59 @@ class Shades:
     """What stands in the light of a scene, ready to be asked for any point."""
 
     light: Light
-    blockers: Tensor
-    """(V, 3) points of all things."""
-    faces: Tensor
-    """(F, 3) their triangles."""
     centre: Tensor
+    """(3,) middle of all things."""
     size: float
     """Radius of a ball around all things, metres."""
     grid: Tensor
-    """(D, G * G) how far towards each direction the foremost point of a cell lies."""
+    """(D * (G + 2)^2,) how far towards each direction the foremost point of a cell lies, with a border of nothing."""
     sun_map: Tensor
-    """(SHADOW_SIZE, SHADOW_SIZE) depth seen from the sun; infinite where nothing is."""
+    """((SHADOW_SIZE + 2)^2,) depth seen from the sun, infinite where nothing is, with such a border."""
     sun_pose: Tensor
     """(3, 4) the sun's frame."""
     sun_focal: float
 
     def ambient(self, points: Tensor, normals: Tensor) -> Tensor:
-        """Return what points get from the surroundings past what stands in the way: (P, 3)."""
+        """Return what points (3, P) with normals (3, P) get from the surroundings past what stands there: (3, P)."""
         towards, across, third = _directions(points.device)
-        come = radiance(self.light, towards)
+        facing = _dots(towards, normals).clamp_min(0)
         cell = 2 * self.size / GRID
-        raised = points + normals * cell - self.centre
-        total = torch.zeros_like(points)
-        for number in range(DIRECTIONS):
-            facing = _dot(normals, towards[number]).clamp_min(0)
-            u = torch.floor((_dot(raised, across[number]) + self.size) / cell)
-            v = torch.floor((_dot(raised, third[number]) + self.size) / cell)
-            inside = (u >= 0) & (u < GRID) & (v >= 0) & (v < GRID)
-            at = (u.clamp(0, GRID - 1) + GRID * v.clamp(0, GRID - 1)).to(torch.int64)
-            front = torch.where(inside, self.grid[number][at], -1e9)
-            hidden = ((front - _dot(raised, towards[number]) - 0.6 * cell) / (1.5 * cell)).clamp(0, 1)
-            total = total + (facing * (1 - 0.92 * hidden))[:, None] * come[number]
-        return total * (4.0 / DIRECTIONS)
+        raised = points + normals * cell - self.centre[:, None]
+        u = ((_dots(across, raised) + self.size) * (1 / cell)).clamp(-1, GRID).to(torch.int32) + 1
+        v = ((_dots(third, raised) + self.size) * (1 / cell)).clamp(-1, GRID).to(torch.int32) + 1
+        step = torch.arange(DIRECTIONS, device=points.device, dtype=torch.int32)[:, None] * (GRID + 2) ** 2
+        front = pick(self.grid, (u + (GRID + 2) * v + step).reshape(-1)).view_as(facing)
+        hidden = ((front - _dots(towards, raised)) * (1 / (1.5 * cell)) - 0.4).clamp(0, 1)
+        return _gather(facing * (1 - 0.92 * hidden), radiance(self.light, towards))
 
     def sun(self, points: Tensor, normals: Tensor) -> Tensor:
-        """Return how much of the sun points see, 0 to 1, however they are turned: (P,)."""
+        """Return how much of the sun points (3, P) see, 0 to 1, however they are turned: (P,)."""
         pixel = 2 * self.size / SHADOW_SIZE
-        raised = points + normals * (1.5 * pixel)
-        x, y, z = ((_dot(raised, self.sun_pose[k, :3]) + self.sun_pose[k, 3]) for k in range(3))
+        x, y, z = _dots(self.sun_pose[:, :3], points + normals * (1.5 * pixel)) + self.sun_pose[:, 3:]
         middle = (SHADOW_SIZE - 1) / 2
         px, py = self.sun_focal * x / z + middle, self.sun_focal * y / z + middle
         reach = max(1.0, self.light.softness * SHADOW_SIZE)
-        total = torch.zeros_like(x)
-        taps = _taps()
-        for du, dv in taps:
-            u, v = torch.round(px + reach * du), torch.round(py + reach * dv)
-            inside = (u >= 0) & (u < SHADOW_SIZE) & (v >= 0) & (v < SHADOW_SIZE)
-            at = (u.clamp(0, SHADOW_SIZE - 1) + SHADOW_SIZE * v.clamp(0, SHADOW_SIZE - 1)).to(torch.int64)
-            front = torch.where(inside, self.sun_map.reshape(-1)[at], torch.inf)
-            total = total + ((front - z + 2 * pixel + reach * pixel * 0.5) / pixel).clamp(0, 1)
+        taps = _taps(points.device) * reach
+        u = torch.round(px + taps[:, 0:1]).clamp(-1, SHADOW_SIZE).to(torch.int32) + 1
+        v = torch.round(py + taps[:, 1:2]).clamp(-1, SHADOW_SIZE).to(torch.int32) + 1
+        front = pick(self.sun_map, (u + (SHADOW_SIZE + 2) * v).reshape(-1)).view_as(u)
+        seen = ((front - z) * (1 / pixel) + (2 + 0.5 * reach)).clamp(0, 1)
+        total: Tensor = seen[0].clone()
+        for tap in seen[1:]:
+            total += tap
         return total / len(taps)
 
 
-@lru_cache(maxsize=1)
-def _taps() -> tuple[tuple[float, float], ...]:
-    """Return places over a disc of radius 1 where a soft shadow is asked for."""
+@lru_cache(maxsize=8)
+def _taps(device: torch.device) -> Tensor:
+    """Return places (T, 2) over a disc of radius 1 where a soft shadow is asked for."""
     rings = [(0.0, 0.0)]
     for radius, count, start in ((0.5, 4, 0.4), (1.0, 8, 0.0)):
         rings += [
             (radius * math.cos(start + 2 * math.pi * k / count), radius * math.sin(start + 2 * math.pi * k / count))
             for k in range(count)
         ]
-    return tuple(rings)
+    return torch.tensor(rings, device=device)
 
 
 def cast(light: Light, vertices: Tensor, faces: Tensor) -> Shades:
@@ -253,20 +248,17 @@ def cast(light: Light, vertices: Tensor, faces: Tensor) -> Shades:
     device = vertices.device
     low, high = vertices.amin(0), vertices.amax(0)
     centre = 0.5 * (low + high)
-    offset = vertices - centre
-    size = float(offset.square().sum(1).amax().sqrt()) * 1.02 + 1e-4
+    offset = (vertices - centre).t().contiguous()
+    size = float((offset[0].square() + offset[1].square() + offset[2].square()).amax().sqrt()) * 1.02 + 1e-4
     towards, across, third = _directions(device)
     cell = 2 * size / GRID
-    x, y, z = offset.unbind(1)
 
-    def along(axes: Tensor) -> Tensor:
-        return axes[:, 0:1] * x + axes[:, 1:2] * y + axes[:, 2:3] * z  # (D, V)
-
-    u = ((along(across) + size) * (1.0 / cell)).to(torch.int64)
-    v = ((along(third) + size) * (1.0 / cell)).to(torch.int64)
-    at = u + GRID * v + torch.arange(DIRECTIONS, device=device)[:, None] * (GRID * GRID)
-    grid = torch.full((DIRECTIONS * GRID * GRID,), -1e9, device=device)
-    grid.scatter_reduce_(0, at.reshape(-1), along(towards).reshape(-1), "amax")
+    u = ((_dots(across, offset) + size) * (1.0 / cell)).to(torch.int64) + 1
+    v = ((_dots(third, offset) + size) * (1.0 / cell)).to(torch.int64) + 1
+    edge = GRID + 2  # a border of nothing all round
+    at = u + edge * v + torch.arange(DIRECTIONS, device=device)[:, None] * (edge * edge)
+    grid = torch.full((DIRECTIONS * edge * edge,), -1e9, device=device)
+    grid.scatter_reduce_(0, at.reshape(-1), _dots(towards, offset).reshape(-1), "amax")
     away = 12.0 * size
     sun = torch.tensor(light.direction, device=device)
     helper = torch.tensor([0.0, 0.0, 1.0] if abs(light.direction[1]) > 0.9 else [0.0, 1.0, 0.0], device=device)
@@ -276,19 +268,17 @@ def cast(light: Light, vertices: Tensor, faces: Tensor) -> Shades:
     axes = torch.stack([right, down, -sun])
     eye = centre + sun * away
     pose = torch.cat([axes, -torch.stack([(axes[k] * eye).sum() for k in range(3)])[:, None]], 1)
-    cam = torch.stack([_dot(vertices, pose[k, :3]) + pose[k, 3] for k in range(3)], 1)
+    cam = (_dots(pose[:, :3], vertices.t()) + pose[:, 3:]).t()
     focal = SHADOW_SIZE / 2 / size * (away - size) * 0.98
     middle = (SHADOW_SIZE - 1) / 2
     intrinsics = torch.tensor([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]], device=device)
     depth = rasterize(cam[None], faces, intrinsics[None], SHADOW_SIZE, SHADOW_SIZE).depth[0]
     return Shades(
         light=light,
-        blockers=vertices,
-        faces=faces,
         centre=centre,
         size=size,
-        grid=grid.reshape(DIRECTIONS, GRID * GRID),
-        sun_map=depth,
+        grid=grid,
+        sun_map=pad(depth, (1, 1, 1, 1), value=torch.inf).reshape(-1),
         sun_pose=pose,
         sun_focal=focal,
     )

@@ -94,40 +94,51 @@ for _field in fields(Material):
 
 
 def table(materials: tuple[Material, ...], device: torch.device) -> Tensor:
-    """Stack materials: (M, C) float32."""
-    return torch.tensor([material.row() for material in materials], dtype=torch.float32, device=device)
+    """Stack materials: (C, M) float32."""
+    return torch.tensor([material.row() for material in materials], dtype=torch.float32).t().contiguous().to(device)
 
 
-def albedo(rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def albedo(rest: Tensor, chosen: Tensor, footprint: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate materials at points of the rest pose.
 
     Args:
-        rest: (P, 3) points, metres.
-        rows: (P, C) the row of each point's material.
+        rest: (3, P) points, metres.
+        chosen: (C, P) the column of each point's material.
+        footprint: (P,) metres that a sample spans there: finer patterns fade into their mean.
 
     Returns:
-        (P, 3) linear reflectance and (P, 3) tilt to add to the unit normal.
+        (3, P) linear reflectance and (3, P) tilt to add to the unit normal.
     """
 
     def column(name: str) -> Tensor:
-        return rows[:, COLUMNS[name]]
+        return chosen[COLUMNS[name]]
 
     shifted = rest + column("offset")
     coarse = noise(shifted, column("mottle_scale"))
-    fine = noise(shifted, column("grain_scale"))
-    turn = 2.0 * math.pi
-    wave1 = torch.sin(turn * (rest * column("wave1")).sum(1))
-    wave2 = torch.sin(turn * (rest * column("wave2")).sum(1))
+    grain_scale = column("grain_scale")
+    fine = noise(shifted, grain_scale) * (grain_scale * (1 / 16) / footprint).clamp(0.25, 1.0)
+    wave1, wave2 = _wave(rest, column("wave1"), footprint), _wave(rest, column("wave2"), footprint)
     mix, mix3 = column("mix"), column("mix3")
-    level = mix[:, 0] * wave1 + mix[:, 1] * wave2 + mix[:, 2] * wave1 * wave2 + mix[:, 3] * coarse[:, 1]
-    share = ((level - mix[:, 4]) * mix[:, 5] + 0.5).clamp(0.0, 1.0)[:, None]
-    level3 = mix3[:, 0] * wave2 + mix3[:, 1] * coarse[:, 2]
-    share3 = ((level3 - mix3[:, 2]) * mix3[:, 3] + 0.5).clamp(0.0, 1.0)[:, None]
-    colour = torch.lerp(torch.lerp(column("colour"), column("second"), share), column("third"), share3)
-    light = 1.0 + column("mottle") * coarse[:, 0:1] + column("grain") * fine[:, 0:1]
-    flush = column("flush") * (0.7 * coarse[:, 3:4] + 0.3 * fine[:, 3:4])
-    tinge = torch.cat([0.35 * flush, -flush, -0.8 * flush], 1)
-    return (colour * light * (1.0 + tinge)).clamp(0.003, 0.95), fine[:, 1:4] * column("bump")
+    level = mix[0] * wave1 + mix[1] * wave2 + mix[2] * wave1 * wave2 + mix[3] * coarse[1]
+    share = ((level - mix[4]) * mix[5] + 0.5).clamp(0.0, 1.0)
+    level3 = mix3[0] * wave2 + mix3[1] * coarse[2]
+    share3 = ((level3 - mix3[2]) * mix3[3] + 0.5).clamp(0.0, 1.0)
+    colour = column("colour")
+    colour = colour + (column("second") - colour) * share
+    colour = colour + (column("third") - colour) * share3
+    light = 1.0 + column("mottle") * coarse[0] + column("grain") * fine[0]
+    flush = column("flush")[0] * (0.7 * coarse[3] + 0.3 * fine[0])
+    tinge = torch.stack([1 + 0.35 * flush, 1 - flush, 1 - 0.8 * flush])
+    return (colour * light * tinge).clamp(0.003, 0.95), fine[1:4] * column("bump")
+
+
+def _wave(rest: Tensor, turns: Tensor, footprint: Tensor) -> Tensor:
+    """Return sines (P,) through space, weaker where a sample spans half a turn or more."""
+    x, y, z = rest
+    u, v, w = turns
+    fade = (1.6 - 2.2 * footprint * (u.abs() + v.abs() + w.abs())).clamp(0.0, 1.0)
+    wave: Tensor = torch.sin(2.0 * math.pi * (x * u + y * v + z * w)) * fade
+    return wave
 
 
 # Colours that clothes and things come in, as display values; weights follow what people wear more or less often.

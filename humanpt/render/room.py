@@ -21,10 +21,11 @@ from torch import Tensor
 
 from humanpt.errors import InputError
 from humanpt.render.light import Light, Shades, irradiance
+from humanpt.render.lookup import pick
 from humanpt.render.materials import Colour, draw_colour, linear
 from humanpt.render.textures import SURFACES, picture_at, surface
 
-LIGHTMAP = 96
+LIGHTMAP = 80
 """Texels along an edge of the shadow that things cast on the floor."""
 
 FLOOR, CEILING, LEFT, RIGHT, FRONT, BACK = 3, 2, 0, 1, 4, 5
@@ -97,8 +98,6 @@ class Room:
     """(H, W, 3) float32 linear: what is seen outdoors instead of walls and ceiling, all around, zenith on top."""
 
 
-# For each face: the axis it is square to, and the two axes along it.
-_AXES = ((0, 2, 1), (0, 2, 1), (1, 0, 2), (1, 0, 2), (2, 0, 1), (2, 0, 1))
 _NORMALS = ((1.0, 0, 0), (-1.0, 0, 0), (0, 1.0, 0), (0, -1.0, 0), (0, 0, 1.0), (0, 0, -1.0))
 
 
@@ -109,51 +108,43 @@ class LitRoom:
     room: Room
     light: Light
     ambient: Tensor
-    """(6, 3) what each face gets from the surroundings."""
+    """(3, 6) what each face gets from the surroundings."""
     direct: Tensor
-    """(6, 3) what each face gets from the sun."""
+    """(3, 6) what each face gets from the sun."""
     floor_origin: Tensor
     """(2,) x and z where the floor's light map begins."""
     floor_span: float
     """Metres along its edge."""
     floor: Tensor
     """(LIGHTMAP, LIGHTMAP, 4) share of ambient light and, last, of the sun, that reach the floor past the things."""
+    panorama: Tensor | None
+    """As in the room."""
 
 
-def light_room(room: Room, light: Light, shades: Shades | None, device: torch.device) -> LitRoom:
+def light_room(room: Room, light: Light, shades: Shades, device: torch.device) -> LitRoom:
     """Work out the light of a room, with the shadows that the things cast on its floor."""
-    normals = torch.tensor(_NORMALS, device=device, dtype=torch.float32)
-    towards = torch.tensor(light.direction, device=device)
+    normals = torch.tensor(_NORMALS, device=device).t().contiguous()  # (3, 6)
+    towards = light.direction
     ambient = irradiance(light, normals)
-    facing = (normals[:, 0] * towards[0] + normals[:, 1] * towards[1] + normals[:, 2] * towards[2]).clamp_min(0)
-    direct = facing[:, None] * torch.tensor(light.colour, device=device)
-    if shades is None:
-        flat = torch.ones(2, 2, 4, device=device)
-        return LitRoom(
-            room=room,
-            light=light,
-            ambient=ambient,
-            direct=direct,
-            floor_origin=torch.zeros(2, device=device),
-            floor_span=1.0,
-            floor=flat,
-        )
+    facing = (normals[0] * towards[0] + normals[1] * towards[1] + normals[2] * towards[2]).clamp_min(0)
     span = 5.0 * shades.size
     origin = shades.centre[[0, 2]] - 0.5 * span
     place = (torch.arange(LIGHTMAP, device=device) + 0.5) * (span / LIGHTMAP)
     z, x = torch.meshgrid(origin[1] + place, origin[0] + place, indexing="ij")
-    points = torch.stack([x.reshape(-1), torch.full((LIGHTMAP**2,), room.high[1], device=device), z.reshape(-1)], 1)
-    up = normals[FLOOR].expand_as(points)
-    reached = shades.ambient(points, up) / ambient[FLOOR].clamp_min(1e-6)
-    seen = shades.sun(points, up)
+    points = torch.stack([x.reshape(-1), torch.full((LIGHTMAP**2,), room.high[1], device=device), z.reshape(-1)])
+    up = normals[:, FLOOR : FLOOR + 1].expand_as(points).contiguous()
+    reached = shades.ambient(points, up) / ambient[:, FLOOR : FLOOR + 1].clamp_min(1e-6)
+    floor = torch.cat([reached, shades.sun(points, up)[None]]).reshape(4, LIGHTMAP, LIGHTMAP)
+    floor[:, 0], floor[:, -1], floor[:, :, 0], floor[:, :, -1] = 1.0, 1.0, 1.0, 1.0  # what lies beyond is in full light
     return LitRoom(
         room=room,
         light=light,
         ambient=ambient,
-        direct=direct,
+        direct=facing * torch.tensor(light.colour, device=device)[:, None],
         floor_origin=origin,
         floor_span=span,
-        floor=torch.cat([reached, seen[:, None]], 1).reshape(LIGHTMAP, LIGHTMAP, 4),
+        floor=floor.permute(1, 2, 0).contiguous(),
+        panorama=None if room.panorama is None else room.panorama.to(device),
     )
 
 
@@ -163,163 +154,160 @@ def shade_room(lit: LitRoom, eye: Tensor, towards: Tensor, spread: Tensor, clear
     Args:
         lit: the room.
         eye: (3,) camera centre, world.
-        towards: (P, 3) ray directions whose length along the optical axis is 1.
+        towards: (3, P) ray directions whose length along the optical axis is 1.
         spread: () metres that a pixel spans at 1 m.
         clear: depth up to which no furniture may stand, in units of `towards`: the subject's far side.
 
     Returns:
-        (P, 3) linear light.
+        (3, P) linear light.
     """
     room, device = lit.room, towards.device
-    low, high = torch.tensor(room.low, device=device), torch.tensor(room.high, device=device)
+    low, high = torch.tensor(room.low, device=device)[:, None], torch.tensor(room.high, device=device)[:, None]
+    ahead = towards > 0
     safe = torch.where(towards.abs() < 1e-9, 1e-9, towards)
-    goes_up = safe > 0
-    distance = (torch.where(goes_up, high, low) - eye) / safe  # (P, 3)
-    far, axis = distance.min(1)
+    far3 = (torch.where(ahead, high, low) - eye[:, None]) / safe
+    far, axis = far3[0], torch.zeros_like(ahead[0], dtype=torch.int64)
+    plus = ahead[0]
+    for number in (1, 2):
+        nearer = far3[number] < far
+        far = torch.where(nearer, far3[number], far)
+        axis = torch.where(nearer, number, axis)
+        plus = torch.where(nearer, ahead[number], plus)
     far = far.clamp_min(1e-3)
-    face = axis * 2 + goes_up.gather(1, axis[:, None])[:, 0].to(torch.int64)
-    point = eye + towards * far[:, None]
-    along = torch.tensor([axes[1:] for axes in _AXES], device=device)[face]  # (P, 2)
-    flat = point.gather(1, along)
-    square_to = torch.tensor(_NORMALS, device=device)[face]
-    slope = (towards * square_to).sum(1).abs() / towards.square().sum(1).sqrt()
-    footprint = far * spread / slope.clamp_min(0.08)
-    covers = _cover_table(room.faces, device)[face]
-    colour = _cover(covers, flat, footprint)
-    colour = _hang(lit, colour, face, flat)
-    light = _light_on_faces(lit, face, point)
-    result = colour[:, :3] * light + colour[:, 3:4] * colour[:, :3]
-    if room.panorama is not None:
-        sky = face != FLOOR
-        result[sky] = _panorama(room.panorama.to(device), towards[sky])
-        # The ground fades into what is seen far away.
-        haze = (far / (0.8 * max(abs(room.low[0]), 1.0))).clamp(0, 1)[:, None] ** 2
-        low_sky = _panorama(room.panorama.to(device), towards * torch.tensor([1.0, 0.0, 1.0], device=device))
-        result = torch.where(sky[:, None], result, torch.lerp(result, low_sky, 0.6 * haze))
+    face = axis * 2 + plus
+    point = eye[:, None] + towards * far
+    flat = torch.stack([torch.where(axis == 0, point[2], point[0]), torch.where(axis == 1, point[2], point[1])])
+    length = (towards[0].square() + towards[1].square() + towards[2].square()).sqrt()
+    across = torch.where(axis == 0, towards[0], torch.where(axis == 1, towards[1], towards[2])).abs()
+    footprint = far * spread * length / across.clamp_min(0.08)
+    colour, glow = _cover(pick(_cover_table(room.faces, device), face), flat, footprint), torch.zeros_like(far)
+    for panel in room.panels:
+        _hang(panel, colour, glow, face, flat)
+    result = colour * (_light_on_faces(lit, face, axis, point) + glow)
+    if lit.panorama is not None:
+        result = _open_up(lit.panorama, result, face, towards, far / (0.8 * max(abs(room.low[0]), 1.0)))
     return _stand(lit, result, far, eye, towards, spread, clear)
 
 
 def _cover_table(faces: Sequence[Face], device: torch.device) -> Tensor:
     rows = [[float(SURFACES.index(f.kind)), f.period, *f.colour, *f.second] for f in faces]
-    return torch.tensor(rows, dtype=torch.float32, device=device)
+    return torch.tensor(rows).t().contiguous().to(device)
 
 
 def _cover(covers: Tensor, flat: Tensor, footprint: Tensor) -> Tensor:
-    """Colour of covered places: (P, 4), the last a glow of 0."""
-    period = covers[:, 1:2]
-    texel = surface(covers[:, 0].to(torch.int64), flat / period, footprint / period[:, 0])
-    colour = torch.lerp(covers[:, 2:5], covers[:, 5:8], texel[:, 0:1]) * (1 + texel[:, 1:2])
-    return torch.cat([colour.clamp(0.004, 0.95), torch.zeros_like(texel[:, :1])], 1)
+    """Colour covered places (2, P): (3, P)."""
+    kind, period, first, second = covers[0], covers[1], covers[2:5], covers[5:8]
+    texel = surface(kind.to(torch.int64), flat / period, footprint / period)
+    colour: Tensor = (first + (second - first) * texel[0]) * (1 + texel[1])
+    return colour.clamp(0.004, 0.95)
 
 
-def _hang(lit: LitRoom, colour: Tensor, face: Tensor, flat: Tensor) -> Tensor:
-    for panel in lit.room.panels:
-        du, dv = flat[:, 0] - panel.centre[0], flat[:, 1] - panel.centre[1]
-        inside = (face == panel.face) & (du.abs() < panel.half[0]) & (dv.abs() < panel.half[1])
-        found = inside.nonzero()[:, 0]
-        if not len(found):
-            continue
-        du, dv = du[found], dv[found]
-        sign = -1.0 if panel.face in (LEFT, BACK) else 1.0
-        at = torch.stack(
-            [0.5 + sign * 0.5 * du / (panel.half[0] - panel.frame), 0.5 + 0.5 * dv / (panel.half[1] - panel.frame)], 1
-        )
-        shown = torch.cat(
-            [picture_at(panel.picture.to(colour.device), at), torch.full_like(du[:, None], panel.glow)], 1
-        )
-        framed = (du.abs() > panel.half[0] - panel.frame) | (dv.abs() > panel.half[1] - panel.frame)
-        edge = torch.tensor([*panel.frame_colour, 0.0], device=colour.device)
-        colour[found] = torch.where(framed[:, None], edge, shown)
-    return colour
+def _hang(panel: Panel, colour: Tensor, glow: Tensor, face: Tensor, flat: Tensor) -> None:
+    """Paint a panel over the places where it hangs."""
+    width, height = panel.half
+    inside = (
+        (face == panel.face)
+        & ((flat[0] - panel.centre[0]).abs() < width)
+        & ((flat[1] - panel.centre[1]).abs() < height)
+    )
+    found = inside.nonzero()[:, 0]
+    if not len(found):
+        return
+    du, dv = pick(flat[0], found) - panel.centre[0], pick(flat[1], found) - panel.centre[1]
+    sign = -0.5 if panel.face in (LEFT, BACK) else 0.5  # pictures are not seen from behind
+    at = torch.stack([0.5 + sign * du / (width - panel.frame), 0.5 + 0.5 * dv / (height - panel.frame)])
+    framed = (du.abs() > width - panel.frame) | (dv.abs() > height - panel.frame)
+    edge = torch.tensor(panel.frame_colour, device=colour.device)[:, None]
+    shown = picture_at(panel.picture.to(colour.device), at)
+    colour.index_copy_(1, found, torch.where(framed, edge, shown))
+    glow.index_copy_(0, found, torch.where(framed, 0.0, panel.glow))
 
 
-def _light_on_faces(lit: LitRoom, face: Tensor, point: Tensor) -> Tensor:
+def _light_on_faces(lit: LitRoom, face: Tensor, axis: Tensor, point: Tensor) -> Tensor:
     """Light at places of the box: darker towards its edges, shadows on its floor."""
-    room, device = lit.room, point.device
-    low, high = torch.tensor(room.low, device=device), torch.tensor(room.high, device=device)
-    edge = torch.minimum(point - low, high - point).clamp_min(0)
-    reach = 0.12 * float((high - low).min())
-    close = torch.exp(-edge / reach)
-    axis = torch.div(face, 2, rounding_mode="floor")
-    close = close.scatter(1, axis[:, None], 0.0)
-    corner = 1 - 0.35 * close.amax(1, keepdim=True) - 0.15 * close.sum(1, keepdim=True).clamp_max(1.0)
-    if room.panorama is not None:
-        corner = torch.ones_like(corner)
-    ambient, direct = lit.ambient[face] * corner, lit.direct[face]
+    room = lit.room
+    ambient, direct = pick(lit.ambient, face), pick(lit.direct, face)
+    if room.panorama is None:
+        reach = -1 / (0.12 * min(h - w for w, h in zip(room.low, room.high, strict=True)))
+        close = []
+        for number in range(3):
+            edge = torch.minimum(point[number] - room.low[number], room.high[number] - point[number]).clamp_min(0)
+            close.append(torch.where(axis == number, 0.0, torch.exp(edge * reach)))
+        nearest = torch.maximum(torch.maximum(close[0], close[1]), close[2])
+        ambient = ambient * (1 - 0.35 * nearest - 0.15 * (close[0] + close[1] + close[2]).clamp_max(1.0))
     floor = (face == FLOOR).nonzero()[:, 0]
     if len(floor):
-        where = point[floor]
-        at = (torch.stack([where[:, 0], where[:, 2]], 1) - lit.floor_origin) / lit.floor_span
-        shadow = picture_at(lit.floor, at)
-        outside = ((at < 0) | (at > 1)).any(1, keepdim=True)
-        shadow = torch.where(outside, 1.0, shadow)
-        under = torch.ones_like(where[:, 0])
+        where = torch.stack([pick(point[0], floor), pick(point[2], floor)])
+        shadow = picture_at(lit.floor, (where - lit.floor_origin[:, None]) / lit.floor_span).contiguous()
         for block in room.blocks:
             if block.centre[1] + block.half[1] > -0.3:
-                under = under * _under(block, where)
-        ambient[floor] = ambient[floor] * shadow[:, :3] * under[:, None]
-        direct[floor] = direct[floor] * shadow[:, 3:] * under[:, None]
+                shadow = shadow * _under(block, where)
+        ambient.index_copy_(1, floor, pick(ambient, floor) * shadow[:3])
+        direct.index_copy_(1, floor, pick(direct, floor) * shadow[3])
     return ambient + direct
 
 
 def _under(block: Block, where: Tensor) -> Tensor:
-    """Darken the floor near a piece of furniture."""
+    """Darken the floor at places (2, P) near a piece of furniture: factors (P,)."""
     cos, sin = math.cos(block.turn), math.sin(block.turn)
-    x, z = where[:, 0] - block.centre[0], where[:, 2] - block.centre[2]
-    u, v = (cos * x + sin * z).abs() - block.half[0], (cos * z - sin * x).abs() - block.half[2]
-    away = (u.clamp_min(0).square() + v.clamp_min(0).square()).sqrt()
-    return 1 - 0.6 * torch.exp(-away / (0.15 * min(1.0, 2.5 * block.half[1]) + 1e-3))
+    x, z = where[0] - block.centre[0], where[1] - block.centre[2]
+    u = ((cos * x + sin * z).abs() - block.half[0]).clamp_min(0)
+    v = ((cos * z - sin * x).abs() - block.half[2]).clamp_min(0)
+    return 1 - 0.6 * torch.exp((u.square() + v.square()).sqrt() * (-1 / (0.15 * min(1.0, 2.5 * block.half[1]) + 1e-3)))
 
 
 def _stand(
     lit: LitRoom, result: Tensor, far: Tensor, eye: Tensor, towards: Tensor, spread: Tensor, clear: float
 ) -> Tensor:
-    """Draw furniture over the room, nearest last decides."""
+    """Draw furniture into the room."""
     device = towards.device
+    sun, strength = lit.light.direction, torch.tensor(lit.light.colour, device=device)[:, None]
     depth = far.clone()
     for block in lit.room.blocks:
         cos, sin = math.cos(block.turn), math.sin(block.turn)
-        centre = torch.tensor(block.centre, device=device)
-        offset = eye - centre
-        start = torch.stack([cos * offset[0] + sin * offset[2], offset[1], cos * offset[2] - sin * offset[0]])
-        ray = torch.stack(
-            [cos * towards[:, 0] + sin * towards[:, 2], towards[:, 1], cos * towards[:, 2] - sin * towards[:, 0]], 1
-        )
+        offset = eye - torch.tensor(block.centre, device=device)
+        start = torch.stack([cos * offset[0] + sin * offset[2], offset[1], cos * offset[2] - sin * offset[0]])[:, None]
+        ray = torch.stack([cos * towards[0] + sin * towards[2], towards[1], cos * towards[2] - sin * towards[0]])
         ray = torch.where(ray.abs() < 1e-9, 1e-9, ray)
-        half = torch.tensor(block.half, device=device)
-        enter3 = torch.minimum((-half - start) / ray, (half - start) / ray)
-        leave3 = torch.maximum((-half - start) / ray, (half - start) / ray)
-        enter, axis = enter3.max(1)
-        hit = (enter < leave3.min(1).values) & (enter > 0.05) & (enter < depth)
-        found = hit.nonzero()[:, 0]
-        if not len(found) or float(enter[found].min()) < clear:
+        half = torch.tensor(block.half, device=device)[:, None]
+        middle, reach = -start / ray, half / ray.abs()
+        enter3, leave3 = middle - reach, middle + reach
+        enter = torch.maximum(torch.maximum(enter3[0], enter3[1]), enter3[2])
+        leave = torch.minimum(torch.minimum(leave3[0], leave3[1]), leave3[2])
+        found = ((enter < leave) & (enter > 0.05) & (enter < depth)).nonzero()[:, 0]
+        if not len(found):
             continue
-        at, axis = enter[found], axis[found]
-        local = start + ray[found] * at[:, None]
-        sign = torch.where(ray[found].gather(1, axis[:, None])[:, 0] > 0, -1.0, 1.0)
-        along = torch.tensor([[2, 1], [0, 2], [0, 1]], device=device)[axis]
-        footprint = at * spread * 1.5
-        cover = _cover_table((block.cover,), device).expand(len(found), -1)
-        colour = _cover(cover, local.gather(1, along), footprint)[:, :3]
-        square = torch.zeros_like(local).scatter(1, axis[:, None], sign[:, None])
-        world = torch.stack(
-            [cos * square[:, 0] - sin * square[:, 2], square[:, 1], sin * square[:, 0] + cos * square[:, 2]], 1
-        )
-        sun = torch.tensor(lit.light.direction, device=device)
-        facing = (world * sun).sum(1).clamp_min(0)[:, None] * torch.tensor(lit.light.colour, device=device)
-        edges = torch.exp(-(half - local.abs()).gather(1, along).amin(1) / 0.01)[:, None]
-        result[found] = colour * (0.85 * irradiance(lit.light, world) + facing) * (1 - 0.25 * edges)
-        depth[found] = at
+        at = pick(enter, found)
+        if float(at.min()) < clear:
+            continue
+        enter3, ray = pick(enter3, found), pick(ray, found)
+        local = start + ray * at
+        side = torch.where(enter3[0] >= at, 0, torch.where(enter3[1] >= at, 1, 2))
+        first = torch.where(side == 0, local[2], local[0])
+        second = torch.where(side == 1, local[2], local[1])
+        cover = _cover_table((block.cover,), device).expand(-1, len(found))
+        colour = _cover(cover, torch.stack([first, second]), at * spread * 1.5)
+        u, y, v = (torch.where(side == k, -ray[k].sign(), 0.0) for k in range(3))
+        world = torch.stack([cos * u - sin * v, y, sin * u + cos * v])
+        facing = (world[0] * sun[0] + world[1] * sun[1] + world[2] * sun[2]).clamp_min(0)
+        gap = half - local.abs()
+        edge = torch.minimum(torch.where(side == 0, gap[2], gap[0]), torch.where(side == 1, gap[2], gap[1]))
+        shown = colour * (0.85 * irradiance(lit.light, world) + facing * strength)
+        result.index_copy_(1, found, shown * (1 - 0.25 * torch.exp(edge * -100.0)))
+        depth.index_copy_(0, found, at)
     return result
 
 
-def _panorama(picture: Tensor, towards: Tensor) -> Tensor:
-    """Look up what lies far away in directions (P, 3)."""
-    level = towards[:, :2].new_zeros(len(towards))
-    flat = (towards[:, 0].square() + towards[:, 2].square()).sqrt()
-    level = torch.atan2(towards[:, 1], flat) / math.pi + 0.5
-    turn = torch.atan2(towards[:, 0], towards[:, 2]) / (2 * math.pi) + 0.5
-    return picture_at(picture, torch.stack([turn, level], 1))
+def _open_up(panorama: Tensor, result: Tensor, face: Tensor, towards: Tensor, distance: Tensor) -> Tensor:
+    """Put the open country in place of walls and ceiling, and let the ground fade into it."""
+    sky = face != FLOOR
+    level = torch.where(sky, towards[1], 0.0)
+    flat = (towards[0].square() + towards[2].square()).sqrt()
+    at = torch.stack(
+        [torch.atan2(towards[0], towards[2]) / (2 * math.pi) + 0.5, torch.atan2(level, flat) / math.pi + 0.5]
+    )
+    far = picture_at(panorama, at)
+    return torch.where(sky, far, torch.lerp(result, far, 0.6 * distance.clamp(0, 1).square()))
 
 
 def draw_room(

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from humanpt.render.anatomy import MAX_VALENCE, corners_of_vertices, vertex_normals
+from humanpt.render.anatomy import Surroundings, surroundings, vertex_normals
 from humanpt.render.appearance import Look
 from humanpt.render.light import Light, Shades, cast
+from humanpt.render.lookup import blend, pick
 from humanpt.render.materials import COLUMNS, Material, albedo, table
 from humanpt.render.rasterize import Raster, rasterize
 from humanpt.render.room import Room, light_room, shade_room
@@ -121,13 +122,7 @@ class Pictures:
     @cached_property
     def raster(self) -> Raster:
         """What the centre of each pixel shows of the assembled mesh; worked out when first asked for."""
-        return rasterize(
-            _to_cameras(self.assembly.vertices, self.cameras.cam_from_world),
-            self.assembly.faces,
-            self.cameras.intrinsics,
-            self.cameras.size,
-            self.cameras.size,
-        )
+        return label_raster(self.assembly, self.cameras)
 
     @cached_property
     def thing(self) -> Tensor:
@@ -139,33 +134,26 @@ class Pictures:
 _KNOWN: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
-def _around(faces: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _around(faces: Tensor, count: int) -> Surroundings:
     if faces not in _KNOWN:
-        around, real = corners_of_vertices(faces.cpu().numpy(), count)
-        _KNOWN[faces] = (torch.from_numpy(around).to(faces.device), torch.from_numpy(real).to(faces.device))
-    known: tuple[Tensor, Tensor] = _KNOWN[faces]
+        _KNOWN[faces] = surroundings(faces, count)
+    known: Surroundings = _KNOWN[faces]
     return known
 
 
 def _dressed(thing: Thing) -> tuple[Tensor, Tensor]:
     """Return the vertices and normals of a thing with its clothes on."""
-    around, real = _around(thing.faces, len(thing.vertices))
+    around = _around(thing.faces, len(thing.vertices))
     vertices, look = thing.vertices, thing.look
     if look.lift is None or look.relax is None:
-        return vertices, vertex_normals(vertices, thing.faces, around, real)
+        return vertices, vertex_normals(vertices, thing.faces, around)
     lift, relax = look.lift.to(vertices.device)[:, None], look.relax.to(vertices.device)[:, None]
     smooth = vertices
-    if bool((look.relax > 0).any()):
-        share = real / real.sum(1, keepdim=True).clamp_min(1.0)
+    if look.relaxed:
         for _ in range(RELAXATIONS):
-            centres = (smooth[thing.faces[:, 0]] + smooth[thing.faces[:, 1]] + smooth[thing.faces[:, 2]]) * (1 / 3)
-            mean = centres[around[:, 0]] * share[:, 0:1]
-            for k in range(1, MAX_VALENCE):
-                mean = mean + centres[around[:, k]] * share[:, k : k + 1]
-            smooth = torch.lerp(smooth, mean, relax)
-    normals = vertex_normals(smooth, thing.faces, around, real)
-    dressed = smooth + normals * lift
-    return dressed, vertex_normals(dressed, thing.faces, around, real)
+            smooth = torch.lerp(smooth, blend(smooth, around.neighbours, around.shares), relax)
+    dressed = smooth + vertex_normals(smooth, thing.faces, around) * lift
+    return dressed, vertex_normals(dressed, thing.faces, around)
 
 
 def assemble(things: tuple[Thing, ...]) -> Assembly:
@@ -210,15 +198,12 @@ def assemble(things: tuple[Thing, ...]) -> Assembly:
         for drape in look.drapes:
             placed, faces = drape.place(vertices), drape.faces.to(device)
             front = faces[: len(faces) // 2]
-            around, real = (
-                t.to(device) for t in map(torch.from_numpy, corners_of_vertices(front.cpu().numpy(), len(placed)))
-            )
             chosen = torch.full((len(placed), layers), -0.1, device=device)
             chosen[:, drape.layer] = 0.1
             mesh = (
                 placed,
                 faces,
-                vertex_normals(placed, front, around, real),
+                vertex_normals(placed, front, surroundings(front, len(placed))),
                 drape.rest.to(device),
                 torch.ones_like(placed),
                 chosen,
@@ -252,6 +237,12 @@ def _eyes(cam_from_world: Tensor) -> Tensor:
     return -(turn[:, 0] * shift[:, 0:1] + turn[:, 1] * shift[:, 1:2] + turn[:, 2] * shift[:, 2:3])
 
 
+def label_raster(assembly: Assembly, cameras: Cameras) -> Raster:
+    """What the centre of each pixel shows: for labels, whose faces are those of the pictures of the same assembly."""
+    points_cam = _to_cameras(assembly.vertices, cameras.cam_from_world)
+    return rasterize(points_cam, assembly.faces, cameras.intrinsics, cameras.size, cameras.size)
+
+
 @torch.no_grad()
 def render(scene: Scene, cameras: Cameras, supersample: int = 2) -> Pictures:
     """Draw finished pictures of a scene.
@@ -280,75 +271,93 @@ def render(scene: Scene, cameras: Cameras, supersample: int = 2) -> Pictures:
     points_cam = _to_cameras(assembly.vertices, cameras.cam_from_world)
     raster = rasterize(points_cam, assembly.faces, intrinsics, fine, fine, cull=True)
     eyes = _eyes(cameras.cam_from_world)
-    samples = _shade_things(scene, assembly, shades, raster, eyes)  # (B, fine, fine, 4)
-    blocks = samples.reshape(views, size, supersample, size, supersample, 4)
-    total = blocks[:, :, 0, :, 0].clone()
+    spread = 1 / intrinsics[:, 0, 0]
+    samples = _shade_things(scene, assembly, shades, raster, eyes, spread)  # (4, B, fine, fine)
+    blocks = samples.reshape(4, views, size, supersample, size, supersample)
+    total = blocks[:, :, :, 0, :, 0].clone()
     for row in range(supersample):
         for column in range(supersample):
             if row or column:
-                total += blocks[:, :, row, :, column]
+                total += blocks[:, :, :, row, :, column]
     total /= supersample * supersample
-    light, cover = total[..., :3], total[..., 3]
+    light, cover = total[:3], total[3]
     if scene.room is not None:
         _add_room(scene, shades, cameras, eyes, points_cam, light, cover)
-    rgb = _develop(light)
-    return Pictures(rgb=rgb, alpha=(cover * 255 + 0.5).to(torch.uint8), assembly=assembly, cameras=cameras)
+    return Pictures(rgb=_develop(light), alpha=(cover * 255 + 0.5).to(torch.uint8), assembly=assembly, cameras=cameras)
 
 
-def _shade_things(scene: Scene, assembly: Assembly, shades: Shades, raster: Raster, eyes: Tensor) -> Tensor:
-    """Colour all samples that things cover: (B, H, W, 4), linear light after the film's curve and cover."""
+def _shade_things(
+    scene: Scene, assembly: Assembly, shades: Shades, raster: Raster, eyes: Tensor, spread: Tensor
+) -> Tensor:
+    """Colour all samples that things cover: (4, B, H, W), linear light after the film's curve, and cover."""
     light, device = scene.light, assembly.vertices.device
-    ambient = shades.ambient(assembly.vertices, assembly.normals)
-    sun = shades.sun(assembly.vertices, assembly.normals)
-    packed = torch.cat(
-        [assembly.vertices, assembly.normals, assembly.rest, ambient, sun[:, None], assembly.tint, assembly.fields], 1
-    )
+    points, normals = assembly.vertices.t().contiguous(), assembly.normals.t().contiguous()
+    ambient, sun = shades.ambient(points, normals), shades.sun(points, normals)
+    packed = torch.cat([points, normals, assembly.rest.t(), assembly.tint.t(), ambient, sun[None]]).t().contiguous()
     face = raster.face.reshape(-1)
     found = (face >= 0).nonzero()[:, 0]
-    face = face[found]
-    corners, bary = assembly.faces[face], raster.bary.reshape(-1, 3)[found]
-    values = packed[corners[:, 0]] * bary[:, 0:1]
-    values += packed[corners[:, 1]] * bary[:, 1:2]
-    values += packed[corners[:, 2]] * bary[:, 2:3]
-    world, normal, rest, around = values[:, 0:3], values[:, 3:6], values[:, 6:9], values[:, 9:12]
-    seen, tint, fields = values[:, 12:13], values[:, 13:16], values[:, 16:]
-    layer = torch.zeros_like(face)
-    for number in range(fields.shape[1]):
-        layer = torch.where(fields[:, number] > 0, number + 1, layer)
-    rows = assembly.materials[assembly.face_material[face] + layer]
-    colour, tilt = albedo(rest, rows)
-    colour = torch.where(layer[:, None] == 0, colour * tint, colour)
-    view = torch.div(found, raster.face.shape[1] * raster.face.shape[2], rounding_mode="floor")
-    towards = eyes[view] - world
-    towards = towards / _length(towards)
+    face = pick(face, found)
+    corners = torch.index_select(assembly.faces, 0, face)
+    bary = torch.index_select(raster.bary.reshape(-1, 3), 0, found)
+    values = blend(packed, corners, bary).t().contiguous()
+    world, normal, rest, tint, around = (values[3 * k : 3 * k + 3] for k in range(5))
+    seen = values[15]
+    layer = _layers(assembly, face, corners, bary)
+    chosen = pick(assembly.materials, pick(assembly.face_material, face) + layer)
+    view = torch.div(found, raster.face[0].numel(), rounding_mode="floor")
+    towards = pick(eyes.t().contiguous(), view) - world
+    distance = _length(towards)
+    colour, tilt = albedo(rest, chosen, distance[0] * pick(spread, view))
+    colour = torch.where(layer == 0, colour * tint, colour)
+    towards = towards / distance
     normal = normal / _length(normal)
-    away = (normal * towards).sum(1, keepdim=True) < 0
-    normal = torch.where(away, -normal, normal)
+    normal = torch.where(_dot(normal, towards) < 0, -normal, normal)
     bumped = normal + tilt
     bumped = bumped / _length(bumped)
-    to_sun, sun_colour = torch.tensor(light.direction, device=device), torch.tensor(light.colour, device=device)
-    facing = (bumped * to_sun).sum(1, keepdim=True)
-    bleed = rows[:, COLUMNS["through"]] * torch.tensor([0.28, 0.12, 0.08], device=device)
-    lit = ((facing + bleed) / (1 + bleed)).clamp_min(0) * seen
+    to_sun = torch.tensor(light.direction, device=device)[:, None]
+    sun_colour = torch.tensor(light.colour, device=device)[:, None]
+    bleed = chosen[COLUMNS["through"]] * torch.tensor([0.28, 0.12, 0.08], device=device)[:, None]
+    lit = ((_dot(bumped, to_sun) + bleed) / (1 + bleed)).clamp_min(0) * seen
     half = towards + to_sun
-    half = half / _length(half)
-    shine = (bumped * half).sum(1, keepdim=True).clamp_min(1e-4) ** rows[:, COLUMNS["polish"]]
-    flat = 1 - (bumped * towards).sum(1, keepdim=True).clamp(0, 1)
-    flat4 = (flat * flat) * (flat * flat)
-    gloss, sheen = rows[:, COLUMNS["gloss"]], rows[:, COLUMNS["sheen"]]
-    lean = 1 - 0.35 * (tilt[:, 1:2])  # what is tilted up gets more of the sky
-    radiance = (
-        colour * (around * lean + lit * sun_colour)
-        + (gloss * shine * 2.0) * seen * sun_colour
-        + (flat4 * (0.25 * gloss + 0.35 * sheen)) * around
-    )
-    samples = torch.zeros(raster.face.numel(), 4, device=device)
-    samples[found] = torch.cat([_film(radiance * light.exposure), torch.ones_like(seen)], 1)
-    return samples.reshape(*raster.face.shape, 4)
+    shine = (_dot(bumped, half) / _length(half)).clamp_min(1e-4) ** chosen[COLUMNS["polish"]]
+    flat = (1 - _dot(bumped, towards).clamp(0, 1)).square().square()
+    gloss, sheen = chosen[COLUMNS["gloss"]], chosen[COLUMNS["sheen"]]
+    lean = 1 - 0.35 * tilt[1]  # what is tilted up gets more of the sky
+    radiance = colour * (around * lean + lit * sun_colour)
+    radiance += (2.0 * gloss * shine * seen) * sun_colour + (flat * (0.25 * gloss + 0.35 * sheen)) * around
+    samples = torch.zeros(4, raster.face.numel(), device=device)
+    samples[:3].index_copy_(1, found, _film(radiance * light.exposure))
+    samples[3].index_fill_(0, found, 1.0)
+    return samples.reshape(4, *raster.face.shape)
+
+
+def _layers(assembly: Assembly, face: Tensor, corners: Tensor, bary: Tensor) -> Tensor:
+    """Which layer lies on top at each sample: (P,) int64, 0 for none.
+
+    Faces whose corners agree are settled at once; only those that a border crosses look at the fields.
+    """
+    count = assembly.fields.shape[1]
+    if not count:
+        return torch.zeros_like(face)
+    rank = torch.arange(1, count + 1, device=face.device)
+    at_vertex = ((assembly.fields > 0) * rank).amax(1)
+    at_corner = torch.index_select(at_vertex, 0, assembly.faces.reshape(-1)).view(-1, 3)
+    plain = (at_corner[:, 0] == at_corner[:, 1]) & (at_corner[:, 1] == at_corner[:, 2])
+    layer = pick(torch.where(plain, at_corner[:, 0], -1), face)
+    crossed = (layer < 0).nonzero()[:, 0]
+    if len(crossed):
+        fields = blend(assembly.fields, torch.index_select(corners, 0, crossed), torch.index_select(bary, 0, crossed))
+        layer.index_copy_(0, crossed, ((fields > 0) * rank).amax(1))
+    return layer
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def _length(vectors: Tensor) -> Tensor:
-    return vectors.square().sum(1, keepdim=True).sqrt().clamp_min(1e-9)
+    """Lengths (1, P) of vectors (3, P)."""
+    return _dot(vectors, vectors).sqrt().clamp_min(1e-9)[None]
 
 
 def _film(radiance: Tensor) -> Tensor:
@@ -363,20 +372,18 @@ def _add_room(
     device, size = light.device, cameras.size
     lit = light_room(scene.room, scene.light, shades, device)
     for view in range(len(cameras.intrinsics)):
-        open_to = (cover[view].reshape(-1) < 1).nonzero()[:, 0]
+        gap = 1 - cover[view].reshape(-1)
+        open_to = (gap > 0).nonzero()[:, 0]
         if not len(open_to):
             continue
         k, pose = cameras.intrinsics[view], cameras.cam_from_world[view, :3, :3]
-        y = torch.div(open_to, size, rounding_mode="floor").float()
-        x = open_to.float() - y * size
-        dy = (y - k[1, 2]) / k[1, 1]
-        dx = (x - k[0, 2] - k[0, 1] * dy) / k[0, 0]
-        towards = dx[:, None] * pose[0] + dy[:, None] * pose[1] + pose[2]
-        spread = 1.0 / k[0, 0]
-        colour = shade_room(lit, eyes[view], towards, spread, float(points_cam[view, :, 2].max()))
-        colour = _film(colour * scene.light.exposure)
-        part = 1 - cover[view].reshape(-1)[open_to][:, None]
-        light[view].view(-1, 3)[open_to] += colour * part
+        row = torch.div(open_to, size, rounding_mode="floor")
+        dy = (row - k[1, 2]) / k[1, 1]
+        dx = ((open_to - row * size) - k[0, 2] - k[0, 1] * dy) / k[0, 0]
+        towards = dx * pose[0][:, None] + dy * pose[1][:, None] + pose[2][:, None]
+        colour = shade_room(lit, eyes[view], towards, 1.0 / k[0, 0], float(points_cam[view, :, 2].max()))
+        colour = _film(colour * scene.light.exposure) * pick(gap, open_to)
+        light[:, view].reshape(3, -1).index_add_(1, open_to, colour)
 
 
 def _develop(light: Tensor) -> Tensor:
@@ -385,4 +392,5 @@ def _develop(light: Tensor) -> Tensor:
     level = torch.arange(steps, device=light.device, dtype=torch.float64) / (steps - 1)
     curve = torch.where(level <= 0.0031308, 12.92 * level, 1.055 * level.clamp_min(1e-9) ** (1 / 2.4) - 0.055)
     shown = (curve * 255 + 0.5).to(torch.uint8)
-    return shown[(light.clamp(0, 1) * (steps - 1) + 0.5).to(torch.int32)]
+    level = (light.clamp(0, 1) * (steps - 1) + 0.5).to(torch.int32)  # (3, B, S, S)
+    return pick(shown, level.permute(1, 2, 3, 0).reshape(-1)).view(*level.shape[1:], 3)

@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanpt.render.lookup import blend, corners4, pick
+
 NOISE_SIZE = 64
 """Cells along each edge of the noise table."""
 
@@ -44,7 +46,10 @@ SURFACES = (
 
 @lru_cache(maxsize=8)
 def noise_table(device: torch.device) -> Tensor:
-    """Return the solid noise: (N, N, N, C) float32 in about [-1, 1], repeating in every direction."""
+    """Return the solid noise, repeating in every direction: rows of C float32 in about [-1, 1].
+
+    Rows run over z fastest, then y, then x; each axis has N + 1 of them, the last one the first again.
+    """
     rng = np.random.default_rng(20231109)
     total = np.zeros((NOISE_SIZE,) * 3 + (NOISE_CHANNELS,))
     for cells, weight in ((8, 1.0), (16, 0.55), (32, 0.35), (64, 0.2)):
@@ -53,39 +58,41 @@ def noise_table(device: torch.device) -> Tensor:
             grid = _enlarge(grid, axis, NOISE_SIZE // cells)
         total += weight * grid
     total /= 2.2 * total.std()
-    return torch.from_numpy(np.clip(total, -1.0, 1.0).astype(np.float32)).to(device)
+    wrapped = np.pad(np.clip(total, -1.0, 1.0), ((0, 1), (0, 1), (0, 1), (0, 0)), mode="wrap")
+    return torch.from_numpy(wrapped.reshape(-1, NOISE_CHANNELS).astype(np.float32)).to(device)
+
+
+@lru_cache(maxsize=8)
+def _noise_taps(device: torch.device) -> Tensor:
+    edge = NOISE_SIZE + 1
+    taps = [x * edge * edge + y * edge + z for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+    return torch.tensor(taps, dtype=torch.int32, device=device)
 
 
 def noise(points: Tensor, scale: Tensor | float) -> Tensor:
     """Look up the solid noise.
 
     Args:
-        points: (P, 3) points in metres.
-        scale: metres that one period of the table spans, a number or (P, 1); its coarsest bumps are an eighth of it.
+        points: (3, P) points in metres.
+        scale: metres that one period of the table spans, a number or (1, P); its coarsest bumps are an eighth of it.
 
     Returns:
-        (P, C) values in [-1, 1].
+        (C, P) values in [-1, 1].
     """
-    table = noise_table(points.device)
     at = points * (NOISE_SIZE / scale)
     low = torch.floor(at)
     part = at - low
-    cell = low.to(torch.int64) & (NOISE_SIZE - 1)
-    after = (cell + 1) & (NOISE_SIZE - 1)
-    x0, y0, z0 = cell.unbind(1)
-    x1, y1, z1 = after.unbind(1)
-    x0, x1 = x0 * NOISE_SIZE * NOISE_SIZE, x1 * NOISE_SIZE * NOISE_SIZE
-    y0, y1 = y0 * NOISE_SIZE, y1 * NOISE_SIZE
-    flat = table.reshape(-1, NOISE_CHANNELS)
-    px, py, pz = part[:, 0:1], part[:, 1:2], part[:, 2:3]
-
-    def along_z(x: Tensor, y: Tensor) -> Tensor:
-        base = x + y
-        return torch.lerp(flat[base + z0], flat[base + z1], pz)
-
-    return torch.lerp(
-        torch.lerp(along_z(x0, y0), along_z(x0, y1), py), torch.lerp(along_z(x1, y0), along_z(x1, y1), py), px
-    )
+    cell = low.to(torch.int32) & (NOISE_SIZE - 1)
+    edge = NOISE_SIZE + 1
+    base = (cell[0] * edge + cell[1]) * edge + cell[2]
+    x, y, z = part.unbind(0)
+    xy = x * y
+    x0y0, x0y1, x1y0 = 1 - x - y + xy, y - xy, x - xy
+    weights = []
+    for share in (x0y0, x0y1, x1y0, xy):
+        above = share * z
+        weights += [share - above, above]
+    return blend(noise_table(points.device), base[:, None] + _noise_taps(points.device), torch.stack(weights, 1)).t()
 
 
 def _enlarge(grid: NDArray[np.float64], axis: int, times: int) -> NDArray[np.float64]:
@@ -185,28 +192,26 @@ def surface(kind: Tensor, at: Tensor, footprint: Tensor) -> Tensor:
 
     Args:
         kind: (P,) int64 indices of SURFACES.
-        at: (P, 2) places in periods of the texture.
+        at: (2, P) places in periods of the texture.
         footprint: (P,) what a pixel spans there, in periods.
 
     Returns:
-        (P, 2): how much of the second colour, in [0, 1], and how much lighter, about -0.6 to 0.6.
+        (2, P): how much of the second colour, in [0, 1], and how much lighter, about -0.6 to 0.6.
     """
     texels, starts, sizes = surface_table(at.device)
     level = torch.log2((footprint * SURFACE_SIZE).clamp_min(1.0)).round().clamp_max(len(sizes) - 1).to(torch.int64)
-    start = torch.tensor(starts, device=at.device)[level]
-    size = torch.tensor(sizes, device=at.device)[level]
-    place = at * size[:, None] - 0.5
+    start = pick(torch.tensor(starts, device=at.device), level)
+    size = pick(torch.tensor(sizes, device=at.device), level)
+    place = at * size - 0.5
     low = torch.floor(place)
     part = place - low
     cell = low.to(torch.int64)
-    x0, y0 = cell[:, 0] & (size - 1), cell[:, 1] & (size - 1)
-    x1, y1 = (cell[:, 0] + 1) & (size - 1), (cell[:, 1] + 1) & (size - 1)
+    x0, y0 = cell[0] & (size - 1), cell[1] & (size - 1)
+    x1, y1 = (cell[0] + 1) & (size - 1), (cell[1] + 1) & (size - 1)
     base = start + kind * size * size
     row0, row1 = base + y0 * size, base + y1 * size
-    px, py = part[:, 0:1], part[:, 1:2]
-    return torch.lerp(
-        torch.lerp(texels[row0 + x0], texels[row0 + x1], px), torch.lerp(texels[row1 + x0], texels[row1 + x1], px), py
-    )
+    taps = torch.stack([row0 + x0, row0 + x1, row1 + x0, row1 + x1], 1)
+    return blend(texels, taps, corners4(part[0], part[1])).t()
 
 
 def picture_at(picture: Tensor, at: Tensor) -> Tensor:
@@ -214,21 +219,16 @@ def picture_at(picture: Tensor, at: Tensor) -> Tensor:
 
     Args:
         picture: (H, W, C).
-        at: (P, 2) places across and down in [0, 1], clamped.
+        at: (2, P) places across and down in [0, 1], clamped.
 
     Returns:
-        (P, C).
+        (C, P).
     """
     height, width = picture.shape[:2]
-    x = (at[:, 0] * width - 0.5).clamp(0.0, width - 1.0)
-    y = (at[:, 1] * height - 0.5).clamp(0.0, height - 1.0)
+    x = (at[0] * width - 0.5).clamp(0.0, width - 1.0)
+    y = (at[1] * height - 0.5).clamp(0.0, height - 1.0)
     x0, y0 = torch.floor(x), torch.floor(y)
-    px, py = (x - x0)[:, None], (y - y0)[:, None]
     left, top = x0.to(torch.int64), y0.to(torch.int64)
     right, low = (left + 1).clamp_max(width - 1), (top + 1).clamp_max(height - 1)
-    flat = picture.reshape(height * width, -1)
-    return torch.lerp(
-        torch.lerp(flat[top * width + left], flat[top * width + right], px),
-        torch.lerp(flat[low * width + left], flat[low * width + right], px),
-        py,
-    )
+    taps = torch.stack([top * width + left, top * width + right, low * width + left, low * width + right], 1)
+    return blend(picture.reshape(height * width, -1), taps, corners4(x - x0, y - y0)).t()
