@@ -183,6 +183,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         if value.get("type_id") == "opencv-matrix":
             return np.array(value["data"], np.float64).reshape(value["rows"], value["cols"])
+        if value.get("type_id") == "opencv-nd-matrix":
+            return np.array(value["data"], np.float64).reshape(value["sizes"])
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
@@ -191,7 +193,7 @@ def _node(node: Any) -> Any:
     """A FileStorage node and all below it."""
     if node.isMap():
         keys = node.keys()
-        if {"rows", "cols", "dt", "data"} <= set(keys):
+        if {"dt", "data"} <= set(keys) and {"rows", "sizes"} & set(keys):
             return np.asarray(node.mat())
         return {key: _node(node.getNode(key)) for key in keys}
     if node.isSeq():
