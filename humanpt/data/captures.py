@@ -15,7 +15,7 @@ from pathlib import Path
 
 from humanpt.data.capture_rules import CaptureRules
 from humanpt.data.clips import FoundClip, find_clips, natural_key
-from humanpt.data.sources.calibration import FOLDERS, find_calibration, read_calibration
+from humanpt.data.sources.calibration import BOARDS, find_calibration, read_calibration
 from humanpt.data.sources.studio_roots import studio_captures
 from humanpt.data.views import Capture, View, calibrated_capture, frame_times, view_names
 from humanpt.errors import InputError
@@ -72,7 +72,7 @@ def _search(folder: Path, source: Path, rules: CaptureRules) -> Iterator[Capture
         yield Capture(name=_name(folder, source), path=folder, views=views)
         return
     for inner in sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key):
-        if not inner.name.startswith("."):
+        if not inner.name.startswith(".") and inner.name not in BOARDS:
             yield from _search(inner, source, rules)
 
 
@@ -83,11 +83,10 @@ def _clips_below(folder: Path, source: Path) -> list[FoundClip]:
     except InputError:
         return []
     prefix = "" if folder == source else folder.relative_to(source).as_posix() + "/"
-    boards = {name.split("/")[0] for name in FOLDERS}
     return [
         dataclasses.replace(clip, name=prefix + clip.name)
         for clip in found
-        if clip.path == folder or not boards & set(clip.path.relative_to(folder).parts[:-1])
+        if clip.path == folder or not set(BOARDS) & set(clip.path.relative_to(folder).parts[:-1])
     ]
 
 

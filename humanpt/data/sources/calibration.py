@@ -33,17 +33,19 @@ UNITS: dict[str, Unit] = {
     "AIST++": "cm",
     "InterHand2.6M": "mm",
 }
+BOARDS = ("calibration", "calib", "calibrations")
+"""Folders whose clips, if any, show calibration boards."""
 FOLDERS = (
-    "calibration",
-    "calib",
-    "calibrations",
+    *BOARDS,
+    "calibration/extrinsic/capture_volume",
+    "capture_volume",
     "cameras",
     "camera",
-    "sparse",
     "sparse/0",
+    "sparse",
     "colmap",
-    "capture_volume",
 )
+"""Where a capture keeps its calibration, if not beside its clips."""
 SETTINGS = ("config", "project_settings", "charuco", "calib_settings", "summary", "package")
 """Names of TOML and JSON files that lie beside captures and are no calibration."""
 
