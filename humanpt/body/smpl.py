@@ -25,18 +25,8 @@ from torch import Tensor
 
 from humanpt.body import files, skeletons
 from humanpt.body.array_files import read_arrays
-from humanpt.body.model import (
-    BodyLayout,
-    BodyMesh,
-    BodyModel,
-    Side,
-    Subject,
-    WeightedSums,
-    corner_uv,
-    pose_bones,
-    skin,
-    tree_levels,
-)
+from humanpt.body.model import BodyLayout, BodyMesh, BodyModel, Side, Subject, corner_uv
+from humanpt.body.skinning import WeightedSums, pose_bones, skin, tree_levels
 from humanpt.errors import InputError
 from humanpt.geometry.rotations import mirror_x
 

@@ -1,9 +1,6 @@
 import pytest
-import torch
 
 from humanpt.body import skeletons
-from humanpt.body.model import WeightedSums, pose_bones, skin, tree_levels
-from humanpt.geometry.rotations import rotvec_to_rotmat
 
 
 @pytest.mark.parametrize(
@@ -37,16 +34,3 @@ def test_maps_have_the_sizes_of_their_skeletons():
     assert len(skeletons.HAND_21) == len(skeletons.HAND_21_BONES) + len(skeletons.HAND_TIP_VERTICES) == 21
     assert (len(skeletons.SMPL_24), len(skeletons.SMPLX_55), len(skeletons.BODY_23)) == (24, 55, 23)
     assert (len(skeletons.BODY_PARTS), len(skeletons.HAND_PARTS)) == (24, 16)
-
-
-def test_a_chain_bends_where_it_should():
-    heads = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
-    quarter = rotvec_to_rotmat(torch.tensor([0.0, 0, torch.pi / 2]))
-    pose = torch.stack((torch.eye(3), quarter, quarter))[None]
-    joints, turned, linear = pose_bones(tree_levels((-1, 0, 1)), pose, heads, torch.zeros(1, 3))
-    torch.testing.assert_close(joints, torch.tensor([[[0.0, 0, 0], [1, 0, 0], [1, 1, 0]]]))
-    each = WeightedSums(torch.arange(3), torch.arange(3), torch.ones(3), 3)
-    rest = torch.tensor([[[0.5, 0, 0], [1.5, 0, 0], [3, 0, 0]]])
-    moved = skin(rest, heads, joints, linear, each)
-    torch.testing.assert_close(moved, torch.tensor([[[0.5, 0, 0], [1, 0.5, 0], [0, 1, 0]]]))
-    torch.testing.assert_close(turned[:, 2], quarter[None] @ quarter)
