@@ -22,18 +22,10 @@ class CrowdConfig:
     """Mean number of things that stand about, which may hide a part of the subject; at most five."""
     held: float = 0.35
     """Share of hands that hold something."""
-    min_forearm: float = 0.06
-    """Shortest forearm drawn at the wrist of a hand, in metres."""
-    max_forearm: float = 0.3
-    """Longest forearm drawn at the wrist of a hand, in metres."""
 
     def __post_init__(self) -> None:
         if min(self.others, self.props) < 0 or not 0 <= self.second_hand <= 1 or not 0 <= self.held <= 1:
             raise ConfigError("crowd: others and props must not be negative, second_hand and held are shares of 0 to 1")
-        if not 0 < self.min_forearm <= self.max_forearm <= 1:
-            raise ConfigError(
-                f"crowd: forearms must satisfy 0 < min <= max <= 1 m, got {self.min_forearm} and {self.max_forearm}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +43,11 @@ class PeopleConfig:
     cross_view: float = 0.5
     """Share of cross-view pairs, two cameras at one instant; the others are cross-pose, one subject at two moments."""
     pairs_per_scene: int = 1
-    """Pairs of one subject in one room, with cameras and moments of their own; more are quicker, and less varied."""
+    """Pairs of one subject in one room, each with cameras of its own; more are quicker, and less varied."""
     motion: float = 0.5
     """Share of cross-view bodies in a pose from motion capture; the others are drawn within the joints' limits."""
-    min_seen: float = 0.35
-    """Smallest share of the subject's key points that each picture must show."""
+    min_seen: float = 0.4
+    """Smallest share of the subject's key points that nothing else may hide, in each picture."""
     views: ViewConfig = field(default_factory=ViewConfig)
     """How the cameras are drawn."""
     crowd: CrowdConfig = field(default_factory=CrowdConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -85,6 +86,12 @@ def draw_held(rng: np.random.Generator, hands: Sequence[BodyMesh], model: BodyMo
         centre = palm + off * (size[2] / 2 + 0.012) + along * forward + across * slip
         things.append(_thing(vertices, faces, axes, centre, look))
     return tuple(things)
+
+
+def prop_on(prop: Thing, device: torch.device) -> Thing:
+    """The same thing on a device."""
+    vertices, faces, rest = (tensor.to(device) for tensor in (prop.vertices, prop.faces, prop.rest))
+    return dataclasses.replace(prop, vertices=vertices, faces=faces, rest=rest)
 
 
 def _draw_kind(

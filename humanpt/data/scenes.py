@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from humanpt.body.model import BodyMesh, BodyModel
+from humanpt.data.cover import storable
 from humanpt.data.motion_library import Moments, MotionLibrary
 from humanpt.data.people_config import PeopleConfig
 from humanpt.data.poses import BodyPoses, HandPoses
 from humanpt.data.records import Side
-from humanpt.data.scene_props import draw_floating, draw_held, draw_standing
+from humanpt.data.scene_props import draw_floating, draw_held, draw_standing, prop_on
 from humanpt.data.staging import Floats, Person, body_model, person_mesh, random_rotation, rotation
 from humanpt.errors import InputError
 from humanpt.render.appearance import Look, draw_look
@@ -66,30 +67,26 @@ class GeneratedScene:
     frames: tuple[int, ...]
     """Which pose of the motion each moment is."""
 
-    def stage(self, moment: int = 0, *, room: bool = True, alone: bool = False) -> Scene:
+    def stage(
+        self, moment: int = 0, *, room: bool = True, alone: bool = False, device: torch.device | None = None
+    ) -> Scene:
         """What the renderer draws: people first, in their order, then things.
 
         Args:
             moment: which.
             room: with the room, or on nothing, for cut-outs.
             alone: the subject by itself.
+            device: where it is drawn; the CPU by default.
         """
-        things = [
-            Thing(
-                vertices=mesh.vertices[0],
-                faces=model.faces,
-                rest=model.canonical,
-                joint=model.vertex_joint,
-                look=look,
-            )
-            for person, mesh, look in zip(self.people[moment], self.meshes[moment], self.looks, strict=True)
-            for model in [body_model(self.model, person.side)]
-        ]
+        device = device or torch.device("cpu")
+        things = []
+        for person, mesh, look in zip(self.people[moment], self.meshes[moment], self.looks, strict=True):
+            faces, rest, joint = _model_on(self.model, person.side, device)
+            things.append(Thing(vertices=mesh.vertices[0].to(device), faces=faces, rest=rest, joint=joint, look=look))
         if alone:
             things = things[:1]
         else:
-            things += self.props
-            things += self.held[moment : moment + 1]
+            things += [prop_on(prop, device) for prop in (*self.props, *self.held[moment : moment + 1])]
         return Scene(things=tuple(things), room=self.room if room else None, light=self.light)
 
     def free(self, eye: NDArray[np.float64]) -> bool:
@@ -104,6 +101,13 @@ class GeneratedScene:
             if (inside < np.array(block.half) + CAMERA_GAP).all():
                 return False
         return True
+
+
+@lru_cache(maxsize=8)
+def _model_on(name: str, side: Side, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Faces, rest vertices and dominant joints of a model on a device; the same tensors each time."""
+    model = body_model(name, side)
+    return model.faces.to(device), model.canonical.to(device), model.vertex_joint.to(device)
 
 
 class Cast:
@@ -217,7 +221,7 @@ def _draw_bodies(
         turn = _about_y(rng.uniform(-math.pi, math.pi))
         others.append(_standing(model, model.sample_shape(rng, 1)[0].numpy(), turn, still, spot) * moments)
     people = tuple(zip(subject, *others, strict=True))
-    looks = tuple(draw_look(rng, "body", model) for _ in people[0])
+    looks = tuple(storable(draw_look(rng, "body", model), len(model.canonical)) for _ in people[0])
     props = []
     for _ in range(min(MOST_PROPS, rng.poisson(config.crowd.props))):
         props.append(draw_standing(rng, _spot(rng, room, 0.6, 2.0)))
@@ -279,7 +283,8 @@ def _draw_hands(config: PeopleConfig, cast: Cast, rng: np.random.Generator, mome
             present.append(second)
         sides.append(other)
     seed = int(rng.integers(2**62))  # both hands are one person's
-    looks = tuple(draw_look(np.random.default_rng(seed), "hand", cast.models[one]) for one in sides)
+    drawn = [draw_look(np.random.default_rng(seed), "hand", cast.models[one]) for one in sides]
+    looks = tuple(storable(look, len(model.canonical)) for look in drawn)
     meshes = tuple(tuple(person_mesh(cast.models[hand.side], hand) for hand in present) for present in everybody)
     held: tuple[Thing, ...] = ()
     if rng.random() < config.crowd.held:

@@ -67,13 +67,18 @@ def truth_layout(model: BodyModel) -> TruthLayout:
     layout = model.layout
     return TruthLayout(
         model=layout.name,
-        rig=layout.rig,
-        topology=layout.topology,
+        rig=sideless(layout.rig),
+        topology=sideless(layout.topology),
         pose_parameterization=layout.pose_parameterization,
-        joint_names=layout.joint_names,
+        joint_names=tuple(map(sideless, layout.joint_names)) if layout.subject == "hand" else layout.joint_names,
         shape_names=layout.shape_names,
         keypoint_names=layout.keypoint_names,
     )
+
+
+def sideless(name: str) -> str:
+    """The name of a rig, mesh or joint of one hand without its side: a shard holds both."""
+    return name.removesuffix(".L").removesuffix(".R")
 
 
 def rotation(rotvec: NDArray[np.float64]) -> NDArray[np.float64]:
