@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanpt.body.model import Subject
 from humanpt.render.appearance import Look
+from humanpt.render.materials import Material
 from humanpt.render.scene import Pictures
 
 ELSE, SURFACE, LOOSE = 0, 1, 2
@@ -51,7 +53,7 @@ def storable(look: Look, vertices: int) -> Look:
     """The look with lift and relaxation rounded to what `pack_worn` keeps."""
     lift = torch.zeros(vertices) if look.lift is None else (look.lift / LIFT_STEP).round().clamp(0, 255) * LIFT_STEP
     relax = torch.zeros(vertices) if look.relax is None else (look.relax * 255).round().clamp(0, 255) / 255
-    return dataclasses.replace(look, lift=lift, relax=relax)
+    return dataclasses.replace(look, lift=lift, relax=relax, relaxed=bool((relax > 0).any()))
 
 
 def pack_worn(look: Look) -> bytes:
@@ -62,10 +64,12 @@ def pack_worn(look: Look) -> bytes:
     return zlib.compress(steps.to(torch.uint8).cpu().numpy().tobytes(), 6)
 
 
-def unpack_worn(packed: bytes) -> tuple[Tensor, Tensor]:
-    """Lift and relaxation, each (V,) float32, to the bit as `storable` made them."""
+def unpack_worn(packed: bytes, subject: Subject) -> Look:
+    """A plain look of the same shape, to the bit, as the `storable` one that was packed."""
     steps = torch.from_numpy(np.frombuffer(zlib.decompress(packed), np.uint8).reshape(2, -1).copy()).float()
-    return steps[0] * LIFT_STEP, steps[1] / 255
+    grey = Material(colour=(0.5, 0.5, 0.5))
+    relax = steps[1] / 255
+    return Look(subject=subject, base=grey, lift=steps[0] * LIFT_STEP, relax=relax, relaxed=bool((relax > 0).any()))
 
 
 def shown_points(

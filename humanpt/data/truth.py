@@ -20,8 +20,6 @@ from humanpt.data.shard_reader import ShardReader
 from humanpt.data.staging import Person, body_model, one_thread, person_mesh, truth_layout
 from humanpt.errors import ShardError
 from humanpt.geometry.cameras import crop_intrinsics, project, transform
-from humanpt.render.appearance import Look
-from humanpt.render.materials import Material
 from humanpt.render.rasterize import Raster, correspond, face_values, interpolate, interpolate_corners
 from humanpt.render.scene import Assembly, Cameras, Thing, assemble, label_raster
 
@@ -158,8 +156,7 @@ def _draw(shard: ShardReader, picture: Picture, side: Side) -> _Drawn:
             f"here it has {here.rig} and {here.topology}, or other joints; make the pairs again"
         )
     person = Person(side=side, shape=truth.shape, pose=truth.pose, transl=truth.transl)
-    lift, relax = unpack_worn(truth.worn)
-    look = Look(subject=model.layout.subject, base=Material(colour=(0.5, 0.5, 0.5)), lift=lift, relax=relax)
+    look = unpack_worn(truth.worn, model.layout.subject)
     vertices = person_mesh(model, person).vertices[0]
     assembly = assemble((Thing(vertices=vertices, faces=model.faces, rest=model.canonical, look=look),))
     cameras = picture_cameras([picture], shard.crop_size)
