@@ -18,7 +18,7 @@ from torch import Tensor
 
 from humanpt.body.model import BodyModel
 from humanpt.render.anatomy import FAR, Anatomy, Floats, study
-from humanpt.render.drapes import Drape, make_brim, make_forearm, make_long_hair, make_skirt
+from humanpt.render.drapes import Drape, make_brim, make_forearm, make_long_hair, make_skirt, make_tail
 from humanpt.render.materials import Colour, Material, draw_cloth, draw_colour, draw_hair, draw_skin, linear
 from humanpt.render.textures import noise
 
@@ -241,8 +241,9 @@ def _dress_trunk(wardrobe: _Wardrobe, outfit: str) -> None:
         collar = level["shoulder"] + 0.065 - neck
         opening = collar - up + 0.55 * (z - neck_z)
         opening = opening - np.where(z < neck_z, vee * np.maximum(0.0, 1.0 - np.abs(x) / 0.09), 0.0)
-        body = np.minimum(np.minimum(up - hem, opening), strap - np.abs(x))
-        return np.where(on_arm, np.minimum(sleeve - arm, opening + 0.1), body)
+        armpit = level["shoulder"] - 0.13
+        body = np.minimum(np.minimum(up - hem, opening), np.where(up > armpit, strap - np.abs(x), strap))
+        return np.where(on_arm, np.minimum(sleeve - arm, opening), body)
 
     def bottom(waist: float, hem: float, cut: float = 0.0) -> Floats:
         return np.where(on_arm, FAR, np.minimum(waist - up, up - hem - cut * np.abs(x)))
@@ -405,11 +406,11 @@ def _dress_face(wardrobe: _Wardrobe, skin: Material, hair: Material) -> None:
     red, green, blue = skin.colour
     strong = float(rng.uniform(0.3, 1.0))
     lips: Colour = (red * (1 - 0.12 * strong), green * (1 - 0.45 * strong), blue * (1 - 0.4 * strong))
-    if rng.random() < 0.1:
+    if rng.random() < 0.05:
         lips = linear(170, 40, 50)
     wardrobe.put(fields["lips"], replace(skin, colour=lips, gloss=0.12, polish=20.0))
     wardrobe.put(fields["brow"], replace(hair, gloss=0.0), ragged=0.002)
-    white = Material(colour=linear(225, 218, 212), gloss=0.4, polish=60.0)
+    white = Material(colour=linear(188, 180, 174), gloss=0.3, polish=60.0)
     wardrobe.put(fields["eye"], white)
     dark = linear(*[(45, 28, 18), (60, 40, 24), (70, 90, 110), (80, 95, 60), (30, 20, 15)][rng.integers(5)])
     wardrobe.put(fields["iris"], replace(white, colour=dark))
@@ -452,7 +453,7 @@ def _dress_head(wardrobe: _Wardrobe, hair: Material) -> None:
             thickness=thick,
             folds=0.5 * thick,
             fade=0.05,
-            ragged=0.008,
+            ragged=0.011,
             relax=0.9,
         )
         if style == "long":
@@ -462,7 +463,9 @@ def _dress_head(wardrobe: _Wardrobe, hair: Material) -> None:
                 )
             )
         elif style == "tail":
-            wardrobe.put(np.full(len(scalp), FAR), hair)
+            long = float(rng.choice([0.07, 0.2, 0.32, 0.45]))
+            width = 0.042 if long < 0.1 else float(rng.uniform(0.018, 0.032))
+            wardrobe.drapes.append(make_tail(anatomy, wardrobe.hang(hair), long, width, rng))
     elif style in ("cap", "hat"):
         wardrobe.put(scalp, hair, thickness=0.01, ragged=0.005)
         cloth = draw_cloth(rng, plain=0.8)

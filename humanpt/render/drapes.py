@@ -11,7 +11,7 @@ Letters: V body vertices, D drape vertices, F faces, R rings, N points of a ring
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -37,24 +37,42 @@ class Drape(Protocol):
     def faces(self) -> Tensor:
         """(F, 3) int64 triangles among its own vertices, both sides where both can be seen."""
 
+    @property
+    def seam(self) -> Tensor | None:
+        """(D,) int64 body vertex whose colour and, on its first ring, normal each point continues; none: a new start."""
+
     def place(self, vertices: Tensor) -> Tensor:
         """Return its (D, 3) vertices for the posed (V, 3) vertices of the body, metres, same axes."""
 
 
-def loft_faces(rings: int, points: int, closed: bool = True, doubled: bool = True) -> NDArray[np.int64]:
+def loft_faces(rings: int, points: int, closed: bool = True) -> NDArray[np.int64]:
     """Triangles between neighbouring rings of points, ring after ring.
 
     Args:
         rings: how many rings.
         points: how many points each.
         closed: whether the last point joins the first.
-        doubled: whether each triangle comes twice, once for each side.
     """
     r, n = np.meshgrid(np.arange(rings - 1), np.arange(points if closed else points - 1), indexing="ij")
     a, b = r * points + n, r * points + (n + 1) % points
     c, d = a + points, b + points
-    front = np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
-    return np.concatenate([front, front[:, ::-1]]) if doubled else front
+    return np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
+
+
+def both_sides(points: Floats, faces: NDArray[np.int64], centre: Floats | None = None) -> NDArray[np.int64]:
+    """Double the triangles of a tube or shell, those that face away from its middle first.
+
+    Args:
+        points: (D, 3).
+        faces: (F, 3), all turned alike.
+        centre: (3,) or (D, 3) what they should face away from; none: the middle of the points.
+    """
+    middle = points.mean(0) if centre is None else centre
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    around = np.broadcast_to(middle, points.shape)[faces[:, 0]]
+    outward = np.sum(np.cross(b - a, c - a) * (a - around))
+    first, second = (faces, faces[:, ::-1]) if outward > 0 else (faces[:, ::-1], faces)
+    return np.ascontiguousarray(np.concatenate([first, second]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,6 +121,8 @@ class Ridden:
     """(D, 3) its points in the second frame."""
     share: Tensor | None = None
     """(D, 1) how much each point follows the second frame, 0 to 1."""
+    seam: Tensor | None = None
+    """Never continues the body."""
 
     def place(self, vertices: Tensor) -> Tensor:
         """Return its vertices for posed body vertices."""
@@ -177,6 +197,8 @@ class Skirt:
     """(R, N) how much each point stands out, as a share of its radius."""
     flare: float
     """How much each ring is at least as wide as the one above: 1 is straight, more spreads, less follows."""
+    seam: Tensor | None = None
+    """Never continues the body."""
 
     def place(self, vertices: Tensor) -> Tensor:
         """Return its vertices for posed body vertices."""
@@ -261,7 +283,7 @@ def make_skirt(
     return Skirt(
         layer=layer,
         rest=torch.from_numpy(points).float(),
-        faces=torch.from_numpy(np.ascontiguousarray(loft_faces(rings, count))),
+        faces=torch.from_numpy(both_sides(points, loft_faces(rings, count))),
         bands=torch.from_numpy(padded),
         sides=(sides[0], sides[1]),
         slack=torch.from_numpy(slack[0] + (slack[1] - slack[0]) * share[:, 0]).float(),
@@ -286,8 +308,9 @@ class Forearm:
     width: Tensor
     """(R,) width of each ring as a multiple of the wrist's."""
     bend: tuple[float, float]
-    """Flexion and sideways bend of the wrist in radians, spread over the first rings."""
-    capped: bool
+    """Flexion and sideways bend of the wrist in radians."""
+    seam: Tensor | None = None
+    """(D,) the border vertex that each point lies behind, for bare arms; none for sleeves."""
 
     def place(self, vertices: Tensor) -> Tensor:
         """Return its vertices for posed hand vertices."""
@@ -309,9 +332,7 @@ class Forearm:
         turn = (at / 0.06).clamp(0.0, 1.0)[:, None, None]
         scaled = scaled - turn * along * ((scaled * along).sum(2, keepdim=True))
         placed = (centre + at[:, None, None] * along + scaled).reshape(-1, 3)
-        if self.capped:
-            placed = torch.cat([placed, (centre + at[-1] * along)[None]])
-        return placed
+        return torch.cat([placed, (centre + at[-1] * along)[None]])
 
 
 def make_forearm(
@@ -346,33 +367,25 @@ def make_forearm(
     wide = width[0] + (width[1] - width[0]) * part**0.8
     if cuff:
         at, wide = np.concatenate([[start], at]), np.concatenate([[0.9], wide])
-    faces = loft_faces(len(at), count)
     last = (len(at) - 1) * count
-    cap = np.stack([last + np.arange(count), last + (np.arange(count) + 1) % count, np.full(count, last + count)], 1)
-    faces = np.concatenate([faces, cap, cap[:, ::-1]])
-    angle = np.arange(count) * 2 * np.pi / count
-    around = np.stack([np.cos(angle), np.sin(angle)], 1) * 0.03
-    rest = np.concatenate(
-        [
-            np.concatenate(
-                [np.repeat(-at, count)[:, None], np.tile(around, (len(at), 1)) * wide.repeat(count)[:, None]], 1
-            )[:, [1, 0, 2]],
-            [[0.0, -end, 0.0]],
-        ]
-    )
+    here = np.arange(count)
+    cap = np.stack([last + here, last + (here + 1) % count, np.full(count, last + count)], 1)
+    faces = np.concatenate([loft_faces(len(at), count), cap])
     past = anatomy.fields["past"]
     ahead = np.flatnonzero((past > past[ring].max() + 0.01) & (past < past[ring].max() + 0.05))
-    return Forearm(
+    arm = Forearm(
         layer=layer,
-        rest=torch.from_numpy(rest).float(),
-        faces=torch.from_numpy(np.ascontiguousarray(faces)),
+        rest=torch.zeros(0, 3),
+        faces=torch.zeros(0, 3, dtype=torch.int64),
         ring=torch.from_numpy(ring),
         behind=torch.from_numpy(ahead),
         at=torch.from_numpy(at).float(),
         width=torch.from_numpy(wide).float(),
         bend=bend,
-        capped=True,
+        seam=None if cuff else torch.from_numpy(ring[np.append(np.tile(here, len(at)), 0)]),
     )
+    rest = arm.place(torch.from_numpy(anatomy.rest).float())
+    return replace(arm, rest=rest, faces=torch.from_numpy(both_sides(rest.double().numpy(), faces)))
 
 
 def head_frame(anatomy: Anatomy) -> Frame:
@@ -414,15 +427,18 @@ def make_long_hair(anatomy: Anatomy, layer: int, length: float, volume: float, r
     middle_z = ears[2] + 0.25 * gap
     rows, share = [], []
     drop = float(rng.uniform(0.0, 0.02))
+    edge = np.clip((reach - np.abs(angle)) / 0.5, 0.0, 1.0)  # where it ends in front it lies on the head
     for height in heights:
         near = head & (np.abs(rest[:, 1] - height) < 0.03)
         if near.sum() < 8 or height > ears[1]:
             near = head & (np.abs(rest[:, 1] - (ears[1] - 0.02)) < 0.04)
         x, z = rest[near, 0], rest[near, 2] - middle_z
         direction = np.stack([np.sin(angle), np.cos(angle)], 1)
-        radius = (np.stack([x, z], 1) @ direction.T).max(0) + volume
-        below = max(0.0, height - ears[1])
-        radius = radius * (1 - 0.12 * min(1.0, below / 0.12)) + 0.004 * rng.normal(0, 1, count) + drop * below
+        below = max(0.0, float(height - ears[1]))
+        top = np.clip((height - crown) / (0.8 * gap), 0.3, 1.0)
+        radius = (np.stack([x, z], 1) @ direction.T).max(0) - 0.006 + (volume + 0.004) * edge * top
+        radius = radius * (1 - 0.14 * min(1.0, below / 0.1) * (1 - 0.6 * edge)) + drop * below
+        radius = radius + 0.003 * rng.normal(0, 1, count)
         out = direction * radius[:, None]
         if below > 0.08:  # over the back
             trunk = (anatomy.fields["arm"] < -0.5) & (np.abs(rest[:, 1] - height) < 0.03) & (np.abs(rest[:, 0]) < 0.12)
@@ -430,18 +446,55 @@ def make_long_hair(anatomy: Anatomy, layer: int, length: float, volume: float, r
                 back = rest[trunk, 2].max() - middle_z + 0.012
                 behind = np.cos(angle) > 0.35
                 out[behind, 1] = np.maximum(out[behind, 1], back)
-        rows.append(np.stack([out[:, 0], np.full(count, height), out[:, 1] + middle_z], 1))
+        sag = np.full(count, height)
+        if height == heights[-1]:
+            sag = sag + 0.02 * rng.uniform(-1, 1, count)
+        rows.append(np.stack([out[:, 0], sag, out[:, 1] + middle_z], 1))
         share.append(np.full(count, np.clip((below - 0.05) / 0.2, 0, 1)))
-    points_all = np.concatenate(rows)
+    placed = np.concatenate(rows)
+    axis = np.stack([np.zeros(len(placed)), placed[:, 1], np.full(len(placed), middle_z)], 1)
     return ride(
         rest,
-        points_all,
-        loft_faces(len(heights), count, closed=False),
+        placed,
+        both_sides(placed, loft_faces(len(heights), count, closed=False), axis),
         layer,
         head_frame(anatomy),
         chest_frame(anatomy),
         np.concatenate(share),
     )
+
+
+def make_tail(anatomy: Anatomy, layer: int, length: float, width: float, rng: np.random.Generator) -> Ridden:
+    """Make a tail or a bun of hair behind the head.
+
+    Args:
+        anatomy: of a body.
+        layer: which material.
+        length: metres; about the width for a bun.
+        width: its greatest radius, metres.
+        rng: where chance comes from.
+    """
+    rest, points = anatomy.rest, anatomy.points
+    ears = (points["left_ear"] + points["right_ear"]) / 2
+    root = np.array([0.0, ears[1] - float(rng.uniform(-0.02, 0.09)), 0.0])
+    near = np.abs(rest[:, 1] - root[1]) < 0.02
+    root[2] = rest[near & (np.abs(rest[:, 0]) < 0.03), 2].max() - 0.01
+    rings, count = 9, 12
+    part = np.linspace(0, 1, rings)
+    radius = width * np.sqrt(np.clip(4 * (part + 0.06) * (1.0 - part), 0.01, None)) * (1 - 0.25 * part)
+    drop = np.stack(
+        [0 * part, np.minimum(part, 1) ** 1.6 * length, np.minimum(0.25 * length + 0.03, 0.07) * np.sin(2.2 * part)], 1
+    )
+    angle = np.arange(count) * 2 * np.pi / count
+    along = np.gradient(drop, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    second = np.cross(along, [1.0, 0.0, 0.0])
+    spokes = np.cos(angle)[None, :, None] * np.array([1.0, 0.0, 0.0]) + np.sin(angle)[None, :, None] * second[:, None]
+    placed = (root + drop[:, None] + radius[:, None, None] * spokes).reshape(-1, 3)
+    middle = np.repeat(root + drop, count, 0)
+    share = np.repeat(np.clip((part * length - 0.12) / 0.25, 0, 0.8), count)
+    faces = both_sides(placed, loft_faces(rings, count), middle)
+    return ride(rest, placed, faces, layer, head_frame(anatomy), chest_frame(anatomy), share)
 
 
 def make_brim(anatomy: Anatomy, layer: int, all_round: bool, reach: float) -> Ridden:
@@ -455,7 +508,6 @@ def make_brim(anatomy: Anatomy, layer: int, all_round: bool, reach: float) -> Ri
     """
     rest, points = anatomy.rest, anatomy.points
     gap = float(np.linalg.norm(points["left_eye"] - points["right_eye"]))
-    ears = (points["left_ear"] + points["right_ear"]) / 2
     eye_y = (points["left_eye"][1] + points["right_eye"][1]) / 2
     count = 32
     angle = np.arange(count) * 2 * np.pi / count if all_round else np.linspace(-1.25, 1.25, count)
@@ -470,5 +522,6 @@ def make_brim(anatomy: Anatomy, layer: int, all_round: bool, reach: float) -> Ri
         out = direction * (radius + grow)[:, None]
         sink = height + 0.25 * gap * part * (0.3 if all_round else 0.9) + 0.15 * gap * (direction[:, 1] > 2)
         rows.append(np.stack([out[:, 0], np.broadcast_to(sink, count), out[:, 1] + middle_z], 1))
-    del ears
-    return ride(rest, np.concatenate(rows), loft_faces(3, count, closed=all_round), layer, head_frame(anatomy))
+    placed = np.concatenate(rows)
+    faces = both_sides(placed, loft_faces(3, count, closed=all_round), placed + np.array([0.0, 1.0, 0.0]))
+    return ride(rest, placed, faces, layer, head_frame(anatomy))

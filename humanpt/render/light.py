@@ -91,7 +91,7 @@ def draw_light(rng: np.random.Generator, outdoors: bool | None = None) -> Light:
     """
     if outdoors is None:
         outdoors = bool(rng.random() < 0.4)
-    balance = float(rng.normal(0, 0.06))  # what the camera's white balance left over
+    balance = float(rng.normal(0.01, 0.045))  # what the camera's white balance left over
     cast = (1 + balance, 1.0, 1 - balance)
     if outdoors:
         clear = float(rng.uniform(0, 1)) ** 0.7

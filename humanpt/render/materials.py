@@ -216,7 +216,7 @@ def draw_cloth(rng: np.random.Generator, colour: Colour | None = None, plain: fl
         mottle=float(rng.uniform(0.02, 0.12)),
         grain_scale=float(rng.uniform(0.03, 0.12)),
         grain=float(rng.uniform(0.02, 0.14)),
-        bump=float(rng.uniform(0.03, 0.16)),
+        bump=0.03 if shiny else float(rng.uniform(0.03, 0.16)),
         gloss=float(rng.uniform(0.05, 0.25)) if shiny else float(rng.uniform(0.0, 0.02)),
         polish=float(rng.uniform(15, 60)) if shiny else 8.0,
         sheen=float(rng.uniform(0.0, 0.2)),
@@ -241,8 +241,8 @@ def draw_skin(rng: np.random.Generator) -> Material:
     at = float(rng.uniform(0, len(_SKIN) - 1.001))
     low = int(at)
     tone = np.array(_SKIN[low]) * (1 - at + low) + np.array(_SKIN[low + 1]) * (at - low)
-    red = rng.normal(0, 0.045)
-    tone = tone * np.array([1 + 0.4 * red, 1 - red, 1 - 1.2 * red + rng.normal(0, 0.03)]) * rng.normal(1, 0.03)
+    red, yellow = rng.normal(0.01, 0.04), rng.normal(0.01, 0.025)
+    tone = tone * np.array([1 + 0.4 * red, 1 - red, 1 - 1.1 * red - yellow]) * rng.normal(1, 0.03)
     return Material(
         colour=linear(*(float(v) for v in np.clip(tone, 20, 250))),
         mottle_scale=float(rng.uniform(0.25, 0.8)),
@@ -282,13 +282,12 @@ def draw_hair(rng: np.random.Generator) -> Material:
     return Material(
         colour=colour,
         second=tuple(min(0.9, 1.8 * v + 0.01) for v in colour),  # type: ignore[arg-type]
-        wave1=(float(rng.uniform(60, 120)), 0.0, float(rng.uniform(60, 120))),
-        mix=(0.5, 0.0, 0.0, 0.8, 0.2, 1.0),
-        mottle_scale=0.15,
+        mix=(0.0, 0.0, 0.0, 1.0, 0.25, 0.8),
+        mottle_scale=float(rng.uniform(0.12, 0.25)),
         mottle=0.25,
-        grain_scale=0.03,
-        grain=0.35,
-        bump=0.35,
+        grain_scale=float(rng.uniform(0.04, 0.09)),
+        grain=0.3,
+        bump=0.3,
         gloss=float(rng.uniform(0.02, 0.15)),
         polish=float(rng.uniform(8, 25)),
         sheen=0.1,

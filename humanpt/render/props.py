@@ -62,7 +62,7 @@ def _box(cells: int) -> tuple[np.ndarray, np.ndarray]:
         for sign in (-0.5, 0.5):
             side = np.zeros((len(u), 3))
             side[:, axis], side[:, (axis + 1) % 3], side[:, (axis + 2) % 3] = sign, u, v
-            grid = loft_faces(cells + 1, cells + 1, closed=False, doubled=False)
+            grid = loft_faces(cells + 1, cells + 1, closed=False)
             faces.append((grid[:, ::-1] if sign > 0 else grid) + len(vertices) * len(u))
             vertices.append(side)
     return _outward(np.concatenate(vertices), np.concatenate(faces))
@@ -103,7 +103,7 @@ def _turned(radius: np.ndarray, height: np.ndarray, around: int = 24) -> tuple[n
     vertices = np.stack(
         [np.outer(radius, np.cos(angle)).ravel(), np.repeat(height, around), np.outer(radius, np.sin(angle)).ravel()], 1
     )
-    faces = loft_faces(len(radius), around, doubled=False)
+    faces = loft_faces(len(radius), around)
     return _outward(vertices, faces)
 
 

@@ -200,12 +200,19 @@ def assemble(things: tuple[Thing, ...]) -> Assembly:
             front = faces[: len(faces) // 2]
             chosen = torch.full((len(placed), layers), -0.1, device=device)
             chosen[:, drape.layer] = 0.1
+            drape_tint = torch.ones_like(placed)
+            bent = vertex_normals(placed, front, surroundings(front, len(placed)))
+            if drape.seam is not None:
+                seam = drape.seam.to(device)
+                drape_tint = torch.index_select(tint, 0, seam)
+                joins = (placed - torch.index_select(vertices, 0, seam)).abs().amax(1, keepdim=True) < 1e-6
+                bent = torch.where(joins, torch.index_select(normals, 0, seam), bent)
             mesh = (
                 placed,
                 faces,
-                vertex_normals(placed, front, surroundings(front, len(placed))),
+                bent,
                 drape.rest.to(device),
-                torch.ones_like(placed),
+                drape_tint,
                 chosen,
             )
             start = add(mesh, torch.full((len(faces),), -1, device=device), start, first, number)
