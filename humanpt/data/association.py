@@ -1,9 +1,10 @@
 """Which boxes of several cameras show the same person or hand.
 
 With calibrated cameras two boxes may be one subject if their centres are nearly the same point in space: triangulated,
-in front of both cameras, and missing by little when projected back; and if they are of like size there. What was seen
-of two tracks before counts too, so that people who cross are told apart by where they came from. Groups grow from the
-surest pair on, one box per camera.
+in front of both cameras, and missing by little when projected back; and if they are of like size there. Two cameras
+alone often cannot tell people of one height apart, as their rays meet all over the floor; so each such point is looked
+for in all other cameras, and the group of boxes wins that fits best over all: how near they are, how like in size, how
+many, and whether their tracks were one subject before.
 
 Without calibration time is all there is: a camera that sees exactly one subject of a kind sees the one that the others
 see; where it sees several, none of them is used.
@@ -16,8 +17,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ Doubles = NDArray[np.float64]
 MEMORY = 0.8  # share of what was seen before in the cost of two tracks
 RESIZE = 2.5  # largest ratio of the sizes in space of two boxes of one subject: a box may miss the legs
 APART = 1.0  # what is told of two boxes that cannot be one subject, as a share of the box
+PARTNERS = 4  # of each sighting, from which a point is looked for in the other cameras
+KEPT = 0.3  # what a member that was of the same subject before adds to a perfect fit of 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,38 +115,130 @@ class Association:
         return groups
 
     def _by_place(self, sightings: Sequence[Sighting]) -> list[Group]:
-        costs: dict[tuple[int, int], float] = {}
-        for i, first in enumerate(sightings):
-            for j in range(i + 1, len(sightings)):
-                second = sightings[j]
-                if first.camera != second.camera and _alike(first.kind, second.kind):
-                    costs[i, j] = self._cost(first, second)
-        groups: list[set[int]] = [{i} for i in range(len(sightings))]
-        for (i, j), cost in sorted(costs.items(), key=lambda item: item[1]):
-            if cost > self._tolerance:
-                break
-            one, two = (next(group for group in groups if k in group) for k in (i, j))
-            if one is two or {sightings[k].camera for k in one} & {sightings[k].camera for k in two}:
-                continue
-            across = [costs.get((min(a, b), max(a, b)), APART) for a in one for b in two]
-            if np.mean(across) <= self._tolerance:
-                groups.remove(two)
-                one |= two
-        return [{sightings[k].camera: sightings[k] for k in sorted(group)} for group in groups]
-
-    def _cost(self, first: Sighting, second: Sighting) -> float:
-        """How far two sightings are from being one subject, now and before, as a share of the box."""
         assert self._cameras is not None
-        a, b = (first, second) if first.camera < second.camera else (second, first)
-        now = min(APART, mismatch(self._cameras[a.camera], a.box, self._cameras[b.camera], b.box))
-        key = (a.camera, a.track, b.camera, b.track)
-        before = self._costs.get(key)
-        self._costs[key] = now if before is None else MEMORY * before + (1 - MEMORY) * now
-        return self._costs[key]
+        rays = _Rays(self._cameras, sightings)
+        costs = self._pair_costs(sightings, rays)
+        left = list(range(len(sightings)))
+        groups: list[Group] = []
+        while left:
+            best: tuple[float, list[int]] = (1.0, [left[0]])  # alone: what a perfect member counts
+            for i, j in self._seeds(left, costs):
+                found = self._gathered((i, j), left, sightings, rays, costs)
+                best = max(best, found, key=lambda scored: scored[0])
+            groups.append({sightings[k].camera: sightings[k] for k in sorted(best[1])})
+            left = [k for k in left if k not in best[1]]
+        return groups
+
+    def _pair_costs(self, sightings: Sequence[Sighting], rays: _Rays) -> Doubles:
+        """(N, N) how far each two sightings are from being one subject, now and before; infinite for what cannot be."""
+        costs = np.full((len(sightings),) * 2, np.inf)
+        pairs = [
+            (i, j)
+            for i, j in combinations(range(len(sightings)), 2)
+            if sightings[i].camera != sightings[j].camera and _alike(sightings[i].kind, sightings[j].kind)
+        ]
+        for (i, j), now in zip(pairs, rays.mismatch(pairs).clip(max=APART).tolist(), strict=True):
+            ends = sorted((sightings[k].camera, sightings[k].track) for k in (i, j))
+            key = (*ends[0], *ends[1])
+            before = self._costs.get(key, now)
+            costs[i, j] = costs[j, i] = self._costs[key] = MEMORY * before + (1 - MEMORY) * now
+        return costs
+
+    def _seeds(self, left: Sequence[int], costs: Doubles) -> list[tuple[int, int]]:
+        """Pairs to begin from: each sighting with its likeliest partners; the right one is rarely further down."""
+        seeds = set()
+        for i in left:
+            able = sorted((j for j in left if costs[i, j] <= self._tolerance), key=lambda j: costs[i, j])
+            seeds |= {(min(i, j), max(i, j)) for j in able[:PARTNERS]}
+        return sorted(seeds)
+
+    def _gathered(
+        self,
+        seed: tuple[int, int],
+        left: Sequence[int],
+        sightings: Sequence[Sighting],
+        rays: _Rays,
+        costs: Doubles,
+    ) -> tuple[float, list[int]]:
+        """What the point of two sightings is in all other cameras: how well it all fits, and the sightings."""
+        members = list(seed)
+        missed, _ = rays.missed(rays.point(members))
+        able = [k for k in left if missed[k] <= self._tolerance and costs[k, members].max() <= 2 * self._tolerance]
+        taken = {sightings[k].camera for k in members}
+        for k in sorted(able, key=lambda k: missed[k]):
+            if sightings[k].camera not in taken:
+                taken.add(sightings[k].camera)
+                members.append(k)
+        missed, sizes = rays.missed(rays.point(members))
+        errors, sizes = missed[members], sizes[members]
+        if errors.max() > self._tolerance:
+            return 0.0, members
+        unlike = np.abs(np.log(sizes / np.median(sizes))) / np.log(RESIZE)
+        before = Counter(self._subjects.get((sightings[k].camera, sightings[k].track), -1 - k) for k in members)
+        known = max(before.values()) if len(before) < len(members) else 0
+        return float(np.sum(1 - errors / self._tolerance - unlike / 2) + KEPT * known), members
+
+
+class _Rays:
+    """The rays to the centres of all boxes of one instant.
+
+    Points come from linear least squares on rays instead of pixels, so that all cameras weigh alike whatever their
+    focal lengths. Source: Hartley and Zisserman, Multiple View Geometry, 2nd edition, section 12.2.
+    """
+
+    def __init__(self, cameras: Sequence[CameraModel], sightings: Sequence[Sighting]) -> None:
+        boxes = np.array([sighting.box for sighting in sightings], np.float64).reshape(-1, 4)
+        seen_by = [cameras[sighting.camera] for sighting in sightings]
+        self._projections = np.array([camera.projection for camera in seen_by]).reshape(-1, 3, 4)
+        poses = np.array([camera.cam_from_world for camera in seen_by]).reshape(-1, 4, 4)
+        matrices = np.array([camera.intrinsics for camera in seen_by]).reshape(-1, 3, 3)
+        self._centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        self._sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=1e-6)
+        self._focals = np.sqrt(matrices[:, 0, 0] * matrices[:, 1, 1])
+        homogeneous = np.concatenate([self._centres, np.ones((len(boxes), 1))], axis=1)
+        directions = np.linalg.solve(matrices, homogeneous[..., None])  # (N, 3, 1), z = 1
+        self._rows = directions[:, :2] * poses[:, 2:3] - poses[:, :2]  # (N, 2, 4), zero on a point that is seen there
+
+    def point(self, members: Sequence[int]) -> Doubles:
+        """(3,) the world point that two or more sightings show."""
+        return _null(self._rows[members].reshape(-1, 4))
+
+    def missed(self, point: Doubles) -> tuple[Doubles, Doubles]:
+        """(N,) how far each box's centre is from a point as a share of its longer side, and (N,) that side in metres.
+
+        From a point behind a camera its boxes are infinitely far, and they have no size there.
+        """
+        seen = self._projections @ np.append(point, 1.0)  # (N, 3)
+        before = seen[:, 2] > 0
+        depth = np.where(before, seen[:, 2], 1.0)
+        away = np.linalg.norm(seen[:, :2] / depth[:, None] - self._centres, axis=1) / self._sides
+        return np.where(before, away, np.inf), np.where(before, self._sides * depth / self._focals, 1e-9)
+
+    def mismatch(self, pairs: Sequence[tuple[int, int]]) -> Doubles:
+        """(M,) how far the centres of two boxes are from being one point, as a share of each one's side; the larger.
+
+        Infinite if the point would lie behind a camera, or the boxes differ in size there by more than `RESIZE`.
+        """
+        ends = np.array(pairs, int).reshape(-1, 2)
+        points = _null(self._rows[ends].reshape(-1, 4, 4))  # (M, 3)
+        homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        seen = np.einsum("meij,mj->mei", self._projections[ends], homogeneous)  # (M, 2, 3)
+        depth = np.where(seen[..., 2] > 0, seen[..., 2], np.nan)
+        away = np.linalg.norm(seen[..., :2] / depth[..., None] - self._centres[ends], axis=2) / self._sides[ends]
+        sizes = self._sides[ends] * depth / self._focals[ends]
+        fits = (sizes.max(axis=1) <= RESIZE * sizes.min(axis=1)) & np.isfinite(depth).all(axis=1)
+        return np.where(fits, away.max(axis=1), np.inf)
+
+
+def _null(rows: Doubles) -> Doubles:
+    """(..., 3) points whose homogeneous form is nearest to zero on (..., R, 4) rows."""
+    point = np.linalg.svd(rows)[2][..., -1, :]
+    last = np.where(np.abs(point[..., 3:]) > 1e-12, point[..., 3:], 1e-12)
+    return np.asarray(point[..., :3] / last, np.float64)
 
 
 def mismatch(camera1: CameraModel, box1: NDArray[np.float32], camera2: CameraModel, box2: NDArray[np.float32]) -> float:
-    """How far the centres of two boxes are from being one point, as a share of each box's longer side; the larger.
+    """How far the centres of two boxes are from being one point in space, as a share of each one's side; the larger.
 
     Infinite if the point would lie behind a camera, or the boxes differ in size there by more than `RESIZE`.
 
@@ -151,34 +246,8 @@ def mismatch(camera1: CameraModel, box1: NDArray[np.float32], camera2: CameraMod
         camera1, camera2: with poses.
         box1, box2: (4,) straight edges in pixels.
     """
-    cameras, boxes = (camera1, camera2), (box1.astype(np.float64), box2.astype(np.float64))
-    centres = [(box[:2] + box[2:]) / 2 for box in boxes]
-    point = triangulated(cameras, centres)
-    sizes = []
-    missed = 0.0
-    for camera, box, centre in zip(cameras, boxes, centres, strict=True):
-        seen = camera.projection @ np.append(point, 1.0)
-        if not seen[2] > 0:
-            return float("inf")
-        side = float((box[2:] - box[:2]).max())
-        missed = max(missed, float(np.linalg.norm(seen[:2] / seen[2] - centre)) / max(side, 1e-6))
-        sizes.append(side * float(seen[2]) / float(np.sqrt(camera.intrinsics[0, 0] * camera.intrinsics[1, 1])))
-    return float("inf") if max(sizes) > RESIZE * min(sizes) else missed
-
-
-def triangulated(cameras: Sequence[CameraModel], pixels: Sequence[Doubles]) -> Doubles:
-    """(3,) the world point that two cameras with poses see at straight pixels, (2,) each."""
-    # Rays instead of pixels: the equations of both cameras then weigh alike, whatever their focal lengths.
-    rays = [
-        (np.linalg.inv(camera.intrinsics) @ np.append(pixel, 1.0))[:2, None]
-        for camera, pixel in zip(cameras, pixels, strict=True)
-    ]
-    poses = []
-    for camera in cameras:
-        assert camera.cam_from_world is not None
-        poses.append(np.ascontiguousarray(camera.cam_from_world[:3]))
-    point = np.asarray(cv2.triangulatePoints(*poses, *rays), np.float64)[:, 0]
-    return point[:3] / (point[3] if abs(point[3]) > 1e-12 else 1e-12)
+    ends = [Sighting(camera=i, index=0, track=0, kind="body", box=box) for i, box in enumerate((box1, box2))]
+    return float(_Rays((camera1, camera2), ends).mismatch([(0, 1)])[0])
 
 
 def _alike(first: BoxKind, second: BoxKind) -> bool:
