@@ -81,16 +81,22 @@ def _humanpt(
 
 @app.command()
 def mkpairs(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", show_default=False)],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for shards, summary and preview.")] = Path("pairs"),
     hand: Hand = False,
+    multiview: Annotated[
+        bool, typer.Option("--multiview", help="INPUT is a capture: a video or frame folder per camera.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(help="How many pairs `synthetic` makes.", show_default="1000")] = None,
     detector: Annotated[
-        str, typer.Option(help="Who finds the subjects: auto, motion (still camera), full, boxes:FILE or onnx:FILE.")
+        str,
+        typer.Option(help="Who finds the subjects: auto, own, motion (still camera), full, boxes:FILE or onnx:FILE."),
     ] = "auto",
     decoder: Annotated[Literal["auto", "pyav", "decord"], typer.Option(help="Video reader.")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Clips worked on at once.", show_default="all cores")
+        int | None, typer.Option(min=1, help="Parts of the work done at once.", show_default="all cores")
     ] = None,
+    device: Annotated[str, typer.Option(help="Where `synthetic` draws: cpu or cuda.")] = "cpu",
     seed: Seed = 0,
     source_licence: Annotated[str, typer.Option(help="Terms of your clips, kept in every shard's ledger.")] = "unknown",
     resume: Resume = False,
@@ -100,24 +106,53 @@ def mkpairs(
 ) -> None:
     """Find people or hands in videos and write pairs of their pictures.
 
-    INPUT is a video, a folder of videos or of frames (searched recursively), or a .txt list of such paths. Ends with a
-    summary and OUT/preview.html. --set reaches every rule of selection, for example --set pairs.min_motion=0.03.
+    INPUT is a video, a folder of videos or of frames (searched recursively), or a .txt list of such paths: pairs of two
+    moments. With --multiview it is a capture by several cameras, with its calibration if there is one: pairs of two
+    views. The word [bold]synthetic[/] generates people or hands, with exact truth: pairs of both kinds.
+
+    Ends with a summary and OUT/preview.html. --set reaches every rule, for example --set pairs.min_motion=0.03.
     """
     from humanpt.cli.console import Bars, print_json
     from humanpt.cli.results import show_mkpairs
     from humanpt.commands import mkpairs as command
-    from humanpt.commands.makers import ClipMaker
+    from humanpt.commands.maker import Maker
     from humanpt.config import override
-    from humanpt.data.harvest import HarvestConfig
+    from humanpt.errors import ConfigError
 
-    harvest = HarvestConfig(
-        subject="hand" if hand else "body",
-        detector=detector,
-        decoder=decoder,
-        seed=seed,
-        source_licence=source_licence,
-    )
-    maker = ClipMaker(inputs=inputs, config=override(harvest, overrides or []))
+    generate = inputs == ["synthetic"]
+    if "synthetic" in inputs and not generate:
+        raise ConfigError("synthetic stands alone; a folder of that name is ./synthetic")
+    if generate and multiview:
+        raise ConfigError("--multiview is for captures; synthetic pairs have several views anyway")
+    if count is not None and not generate:
+        raise ConfigError("--count is for generated pairs: humanpt mkpairs synthetic --count N")
+    subject: Literal["body", "hand"] = "hand" if hand else "body"
+    found: dict[str, Any] = {
+        "subject": subject,
+        "detector": detector,
+        "decoder": decoder,
+        "seed": seed,
+        "source_licence": source_licence,
+    }
+    maker: Maker
+    if generate:
+        from humanpt.commands.from_people import PeopleMaker
+        from humanpt.data.people_config import PeopleConfig
+
+        people = PeopleConfig(subject=subject, seed=seed, device=device, count=1000 if count is None else count)
+        maker = PeopleMaker(config=override(people, overrides or []))
+    elif multiview:
+        from humanpt.commands.from_captures import CaptureMaker
+        from humanpt.data.capture_rules import CaptureConfig
+
+        paths = list(map(Path, inputs))
+        maker = CaptureMaker(inputs=paths, config=override(CaptureConfig(**found), overrides or []))
+    else:
+        from humanpt.commands.from_clips import ClipMaker
+        from humanpt.data.harvest import HarvestConfig
+
+        paths = list(map(Path, inputs))
+        maker = ClipMaker(inputs=paths, config=override(HarvestConfig(**found), overrides or []))
     config = command.MkpairsConfig(workers=workers or _cores())
     with Bars() as report:
         summary = command.run(maker, out, config, report, resume=resume, overwrite=overwrite)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from humanpt import __version__
-from humanpt.commands.makers import Maker
+from humanpt.commands.maker import Maker
 from humanpt.commands.parts import Plan, make_all, prepare
 from humanpt.config import to_dict
 from humanpt.engine.report import Report

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from humanpt import __version__
-from humanpt.commands.makers import Maker, Part
+from humanpt.commands.maker import Maker, Part
 from humanpt.config import to_dict
 from humanpt.data.harvest import Harvest, content_hash
 from humanpt.data.shards import ShardReader, ShardWriter

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from humanpt.cli.app import app
 from humanpt.commands import mkpairs as command
-from humanpt.commands.makers import ClipMaker
+from humanpt.commands.from_clips import ClipMaker
 from humanpt.config import override
 from humanpt.data.harvest import HarvestConfig
 from humanpt.data.image import encode_jpeg

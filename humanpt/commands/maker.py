@@ -1,7 +1,6 @@
-"""What pairs are made from: clips, captures by several cameras, or nothing but a seed.
+"""What pairs are made from: a maker lists the parts of the work and makes one of them in a worker process.
 
-A maker lists the parts of the work and makes one of them in a worker process. It travels there by pickle, so it holds
-settings and no open file.
+It travels there by pickle, so it holds settings and no open file.
 """
 
 from __future__ import annotations
@@ -12,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from humanpt.data.clips import FoundClip, find_clips
-from humanpt.data.harvest import Harvest, HarvestConfig, clip_bytes, harvest
-from humanpt.data.pairs import REASONS
+from humanpt.data.harvest import Harvest
 from humanpt.data.video import open_clip
-from humanpt.detect.choose import check_detector
 from humanpt.detect.detector import Subject
 from humanpt.errors import InputError
 from humanpt.workers import Tell
@@ -81,7 +77,8 @@ class Maker(ABC):
         """Why there are no pairs, and what to try."""
 
 
-def _see_that_one_opens(paths: Sequence[Path], decoder: Literal["auto", "pyav", "decord"]) -> None:
+def see_that_one_clip_opens(paths: Sequence[Path], decoder: Literal["auto", "pyav", "decord"]) -> None:
+    """Raise what the first clip raises if none of them can be opened."""
     first: InputError | None = None
     for path in paths:
         try:
@@ -93,60 +90,20 @@ def _see_that_one_opens(paths: Sequence[Path], decoder: Literal["auto", "pyav", 
         raise first
 
 
-def _detector_file(detector: str) -> Path | None:
+def detector_file(detector: str) -> Path | None:
+    """The file that a detector of the form NAME:FILE depends on."""
     _, _, file = detector.partition(":")
     return Path(file) if file else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClipMaker(Maker):
-    """Cross-pose pairs from clips."""
+def why_no_pairs(summary: dict[str, Any], tips: Mapping[str, str], usual: str) -> str:
+    """Why clips or captures gave no pairs, and what to try.
 
-    inputs: Sequence[Path]
-    """Video files, folders of them, folders of frames, or list files."""
-    config: HarvestConfig
-    """How a clip becomes pairs."""
-
-    noun = "clip"
-    unit = "frame"
-    preload = "humanpt.data.harvest"
-    reasons = REASONS
-
-    @property
-    def settings_file(self) -> Path | None:  # noqa: D102 - as in Maker
-        return _detector_file(self.config.detector)
-
-    def parts(self) -> list[Part]:  # noqa: D102 - as in Maker
-        clips = find_clips(self.inputs)
-        check_detector(self.config.detector, self.subject, [clip.name for clip in clips], self.config.detect)
-        return [Part(name=clip.name, size=clip_bytes(clip.path), content=clip) for clip in clips]
-
-    def see_that_one_opens(self, parts: Sequence[Part]) -> None:  # noqa: D102 - as in Maker
-        _see_that_one_opens([part.content.path for part in parts], self.config.decoder)
-
-    def make(self, part: Part, shard: Path, tell: Tell) -> Harvest:  # noqa: D102 - as in Maker
-        clip: FoundClip = part.content
-        return harvest(clip, self.config, shard, tell)
-
-    def why_nothing(self, summary: dict[str, Any]) -> str:  # noqa: D102 - as in Maker
-        return _why_nothing(summary, PAIR_TIPS, "alone")
-
-
-PAIR_TIPS = {
-    "small": "pairs.min_size=48",
-    "outside": "pairs.min_inside=0.2",
-    "near-duplicate": "pairs.novelty=0.005",
-    "alone": "pairs.every=0.1",
-    "still": "pairs.min_motion=0.02",
-    "far": "pairs.max_motion=1",
-    "hidden": "pairs.min_visible=0",
-    "used up": "pairs.max_uses=10",
-    "short track": "pairs.min_track=0.2",
-}
-"""What to try when most was left out for a reason."""
-
-
-def _why_nothing(summary: dict[str, Any], tips: dict[str, str], usual: str) -> str:
+    Args:
+        summary: what was found and left out.
+        tips: what to try when most was left out for a reason.
+        usual: the reason where nothing was counted.
+    """
     what = "people" if summary["subject"] == "body" else "hands"
     parts = f"{summary['parts']} {summary['noun']}{'s' * (summary['parts'] != 1)}"
     if not summary["boxes"]:
