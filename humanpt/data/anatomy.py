@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from humanpt.body.model import BodyModel
 from humanpt.errors import InputError
 
 Array = NDArray[np.float64]
@@ -82,6 +84,29 @@ class Skeleton:
     def part(self, name: str, side: Side | None = None) -> tuple[int, ...]:
         """Joint numbers of a part, empty where the rig has none."""
         return self.trunk.get(name, ()) if side is None else self.limbs.get((name, side), ())
+
+    def below(self, joint: int) -> tuple[int, ...]:
+        """A joint and all that hang on it, parents first."""
+        found = {joint}
+        for child, parent in enumerate(self.parents):
+            if parent in found:
+                found.add(child)
+        return tuple(sorted(found))
+
+    def alone(self, joints: Sequence[int]) -> "Skeleton":
+        """Some joints as a skeleton of their own; the first is its root and every other has its parent among them."""
+        number = {joint: k for k, joint in enumerate(joints)}
+
+        def kept(found: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(number[joint] for joint in found if joint in number)
+
+        return Skeleton(
+            names=tuple(self.names[joint] for joint in joints),
+            parents=tuple(number.get(self.parents[joint], -1) for joint in joints),
+            rest=self.rest[list(joints)],
+            trunk={part: kept(found) for part, found in self.trunk.items() if kept(found)},
+            limbs={key: kept(found) for key, found in self.limbs.items() if kept(found)},
+        )
 
     def bone(self, start: int, end: int) -> Array:
         """Unit direction from one joint to another in the reference pose."""
@@ -207,3 +232,19 @@ def positions(skeleton: Skeleton, orientations: Array) -> Array:
             offset = skeleton.rest[joint] - skeleton.rest[parent]
             result[:, joint] = result[:, parent] + orientations[:, parent] @ offset
     return result
+
+
+def skeleton_of(model: BodyModel) -> Skeleton:
+    """Joints and parts of a model of mean shape in its reference pose.
+
+    Raises:
+        InputError: if the model's joints have names of no rig known here.
+    """
+    shape = model.mean_shape()
+    with torch.no_grad():
+        joints = model(shape, model.identity_pose(), shape.new_zeros(1, 3)).joints[0]
+    hand: Side | None = None
+    if model.layout.subject == "hand":
+        hand = "left" if model.layout.side == "left" else "right"
+    layout = model.layout
+    return find_skeleton(layout.joint_names, layout.parents, joints.double().cpu().numpy(), hand)

@@ -11,12 +11,17 @@ from torch import Tensor
 
 from humanpt.body.model import BodyModel
 from humanpt.data import gestures, postures
-from humanpt.data.anatomy import SIDES, Array, Side, Skeleton, absolute, find_skeleton, positions
-from humanpt.data.contact import Flags, Spheres
+from humanpt.data.anatomy import SIDES, Array, Side, Skeleton, absolute, positions, skeleton_of
+from humanpt.data.contact import Flags, Spheres, colliding
 from humanpt.errors import ConfigError
+
+__all__ = ["BodyPoses", "HandPoses", "PoseConfig", "colliding"]
 
 MOST_ROUNDS = 200
 """Rounds of drawing after which a body is taken to collide in every pose, which no rig known does."""
+
+MOST_ENDS = 20
+"""Poses tried as the next one on a path of hand poses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +37,8 @@ class PoseConfig:
     blend: float = 0.35
     """Share of hands on their way from one gesture to another."""
 
-    body_slack: float = 0.012
-    """How deep two parts of a body may sink into each other, in metres."""
-
-    hand_slack: float = 0.003
-    """How deep two parts of a hand may sink into each other, in metres."""
+    give: float = 0.45
+    """How deep parts that do not meet at a joint may sink into each other, as a share of the thinner one's radius."""
 
     key_frames: int = 12
     """Poses per step from one natural pose to the next along a path of hand poses."""
@@ -48,66 +50,75 @@ class PoseConfig:
             raise ConfigError(f"finger_noise is {self.finger_noise}; it lies between 0 and 2")
         if not 0 <= self.blend <= 1:
             raise ConfigError(f"blend is {self.blend}; it is a share, between 0 and 1")
-        if min(self.body_slack, self.hand_slack) < 0:
-            raise ConfigError("body_slack and hand_slack are depths in metres and cannot be negative")
+        if not 0 <= self.give < 2:
+            raise ConfigError(f"give is {self.give}; it is a share of a radius, from 0 to below 2")
         if self.key_frames < 1:
             raise ConfigError(f"key_frames is {self.key_frames}; at least one pose per step is needed")
 
 
-def skeleton_of(model: BodyModel) -> Skeleton:
-    """Joints and parts of a model of mean shape in its reference pose.
+class _Hand:
+    """One hand of a rig, on its own: draws shapes that do not go through themselves."""
 
-    Raises:
-        InputError: if the model's joints have names of no rig known here.
-    """
+    def __init__(self, skeleton: Skeleton, spheres: Spheres, side: Side, config: PoseConfig) -> None:
+        self.config = config
+        self.joints = skeleton.below(skeleton.part("wrist", side)[0])
+        self.skeleton = skeleton.alone(self.joints)
+        self.spheres = spheres.of(self.joints)
+        self.rotations = gestures.HandRotations(self.skeleton, side)
+
+    def rows(self, rng: np.random.Generator, count: int) -> Array:
+        """Angles (count, A) of hands that are free of themselves."""
+        kept: list[Array] = []
+        missing = count
+        for _ in range(MOST_ROUNDS):
+            wanted = missing + missing // 2 + 4
+            rows = gestures.draw_hands(rng, wanted, noise=self.config.finger_noise, blend=self.config.blend)
+            kept.append(rows[~self.collides(rows)][:missing])
+            missing -= len(kept[-1])
+            if not missing:
+                return np.concatenate(kept)
+        raise ValueError("every shape of the hand that was drawn goes through itself; this rig is no hand")
+
+    def local(self, rows: Array) -> Array:
+        """Each joint's own rotation (N, the hand's joints, 3, 3) of hands (N, A)."""
+        local = np.tile(np.eye(3), (len(rows), len(self.joints), 1, 1))
+        self.rotations(local, rows)
+        return local
+
+    def collides(self, rows: Array) -> Flags:
+        """Whether hands (N, A) go through themselves."""
+        turned = absolute(self.skeleton.parents, self.local(rows))
+        return self.spheres.overlapping(positions(self.skeleton, turned), turned) > 0
+
+
+def _as_pose(model: BodyModel, orientations: Array) -> Tensor:
+    """Absolute rotations in the model's own convention (N, J, 3, 3) float32, on its device."""
     shape = model.mean_shape()
-    with torch.no_grad():
-        joints = model(shape, model.identity_pose(), shape.new_zeros(1, 3)).joints[0]
-    hand: Side | None = None
-    if model.layout.subject == "hand":
-        hand = "left" if model.layout.side == "left" else "right"
-    layout = model.layout
-    return find_skeleton(layout.joint_names, layout.parents, joints.double().cpu().numpy(), hand)
+    rotations = torch.from_numpy(orientations).to(shape.device)
+    return model.pose_from_orientations(rotations, shape.double()).float()
 
 
-class _Poses:
-    """What bodies and hands have in common: draw angles, drop what collides, write the rest as poses."""
-
-    def __init__(self, model: BodyModel, config: PoseConfig | None, *, spheres: int, slack: float) -> None:
-        self.model = model
-        self.config = config or PoseConfig()
-        self.skeleton = skeleton_of(model)
-        self.spheres = Spheres(model, self.skeleton, per_part=spheres, slack=slack)
-
-    def _orientations(self, local: Array) -> tuple[Array, Flags]:
-        """Absolute rotations (N, J, 3, 3), and which poses (N,) go through themselves."""
-        turned = absolute(self.skeleton.parents, local)
-        collides = self.spheres.overlapping(positions(self.skeleton, turned), turned) > 0
-        return turned, collides
-
-    def _pose(self, orientations: Array) -> Tensor:
-        """Rotations of this model's own convention (N, J, 3, 3) float32, on the model's device."""
-        shape = self.model.mean_shape()
-        absolute_rotations = torch.from_numpy(orientations).to(shape.device)
-        return self.model.pose_from_orientations(absolute_rotations, shape.double()).float()
-
-    def _identity(self, count: int) -> Array:
-        return np.tile(np.eye(3), (count, len(self.skeleton.names), 1, 1))
-
-
-class BodyPoses(_Poses):
+class BodyPoses:
     """Draws natural poses of a whole body: standing, walking, sitting, reaching, bending, lying and more.
 
-    The root's rotation leans or lays the body down; it keeps facing -z. Hands hold natural gestures.
+    The root's rotation leans or lays the body down; who stands faces -z. Hands hold natural gestures.
     """
 
     def __init__(self, model: BodyModel, config: PoseConfig | None = None) -> None:
+        """Measure the body; takes a fraction of a second.
+
+        Raises:
+            ValueError: if the model is a hand.
+            InputError: if its joints have names of no rig known here.
+        """
         if model.layout.subject != "body":
             raise ValueError(f"{model.layout.name} is a hand; HandPoses draws its poses")
-        config = config or PoseConfig()
-        super().__init__(model, config, spheres=14, slack=config.body_slack)
+        self.model = model
+        self.config = config or PoseConfig()
+        self.skeleton = skeleton_of(model)
+        self.spheres = Spheres(model, self.skeleton, give=self.config.give)
         self.body = postures.BodyRotations(self.skeleton)
-        self.hands = {side: gestures.HandRotations(self.skeleton, side) for side in SIDES}
+        self.hands = [_Hand(self.skeleton, self.spheres, side, self.config) for side in SIDES]
 
     def sample(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw poses (count, J, 3, 3)."""
@@ -118,38 +129,51 @@ class BodyPoses(_Poses):
         kept: list[Array] = []
         names: list[str] = []
         for _ in range(MOST_ROUNDS):
-            turned, stances, free = self._propose(rng, 2 * (count - len(names)) + 2)
-            kept.append(turned[free])
-            names += [name for name, good in zip(stances, free, strict=True) if good]
-            if len(names) >= count:
-                return self._pose(np.concatenate(kept)[:count]), names[:count]
-        raise ValueError(f"{self.model.layout.name}: every pose drawn goes through itself; body_slack is too small")
+            missing = count - len(names)
+            turned, stances, free = self._propose(rng, missing + missing // 2 + 3)
+            good = np.flatnonzero(free)[:missing]
+            kept.append(turned[good])
+            names += [stances[k] for k in good]
+            if len(names) == count:
+                return _as_pose(self.model, np.concatenate(kept)), names
+        raise ValueError(f"{self.model.layout.name}: every pose drawn goes through itself; this rig is no body")
 
     def _propose(self, rng: np.random.Generator, count: int) -> tuple[Array, list[str], Flags]:
+        """Absolute rotations (N, J, 3, 3), their stances, and which do not go through themselves."""
         angles, stances, planted = postures.draw_angles(rng, count, self.config.spread)
-        local = self._identity(count)
+        local = np.tile(np.eye(3), (count, len(self.skeleton.names), 1, 1))
         self.body(local, angles, planted)
-        for side in SIDES:
-            rows = gestures.draw_hands(rng, count, noise=self.config.finger_noise, blend=self.config.blend)
-            self.hands[side](local, rows)
-        turned, collides = self._orientations(local)
-        return turned, stances, ~collides
+        for hand in self.hands:
+            own = hand.local(hand.rows(rng, count))
+            wrist, *others = hand.joints
+            local[:, wrist] = local[:, wrist] @ own[:, 0]
+            local[:, others] = own[:, 1:]
+        turned = absolute(self.skeleton.parents, local)
+        free = self.spheres.overlapping(positions(self.skeleton, turned), turned) == 0
+        return turned, stances, free
 
 
-class HandPoses(_Poses):
+class HandPoses:
     """Draws natural poses of one hand, and smooth paths from one to the next. The root's rotation is the identity."""
 
     def __init__(self, model: BodyModel, config: PoseConfig | None = None) -> None:
+        """Measure the hand.
+
+        Raises:
+            ValueError: if the model is a body.
+            InputError: if its joints have names of no rig known here.
+        """
         if model.layout.subject != "hand":
             raise ValueError(f"{model.layout.name} is a body; BodyPoses draws its poses")
-        config = config or PoseConfig()
-        super().__init__(model, config, spheres=10, slack=config.hand_slack)
-        side: Side = "left" if model.layout.side == "left" else "right"
-        self.hand = gestures.HandRotations(self.skeleton, side)
+        self.model = model
+        self.config = config or PoseConfig()
+        self.skeleton = skeleton_of(model)
+        spheres = Spheres(model, self.skeleton, give=self.config.give)
+        self.hand = _Hand(self.skeleton, spheres, "left" if model.layout.side == "left" else "right", self.config)
 
     def sample(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw poses (count, J, 3, 3)."""
-        return self._pose(self._turned(self._rows(rng, count))[0])
+        return self._pose(self.hand.rows(rng, count))
 
     def path(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw a smooth sequence of poses (count, J, 3, 3) through natural ones, the hand moving as hands do.
@@ -157,40 +181,25 @@ class HandPoses(_Poses):
         Each step eases from one natural pose to the next in `PoseConfig.key_frames` poses; steps during which fingers
         would go through each other are drawn again.
         """
-        steps = -(-max(count - 1, 1) // self.config.key_frames)
-        start = self._rows(rng, 1)[0]
-        pieces: list[Array] = []
-        share = np.arange(self.config.key_frames) / self.config.key_frames
         # Minimum jerk: Flash and Hogan, The coordination of arm movements, 1985.
+        share = np.arange(self.config.key_frames) / self.config.key_frames
         ease = (10 * share**3 - 15 * share**4 + 6 * share**5)[:, None]
-        for _ in range(steps):
+        start = self.hand.rows(rng, 1)[0]
+        pieces: list[Array] = []
+        for _ in range(0, count - 1, self.config.key_frames):
             piece, start = self._step(rng, start, ease)
             pieces.append(piece)
-        rows = np.concatenate([*pieces, start[None]])[:count]
-        return self._pose(self._turned(rows)[0])
+        return self._pose(np.concatenate([*pieces, start[None]])[:count])
 
     def _step(self, rng: np.random.Generator, start: Array, ease: Array) -> tuple[Array, Array]:
         """Angles along a way (K, A) to a new natural pose that meets nothing, and that pose (A,)."""
-        for end in self._rows(rng, MOST_ROUNDS // 10):
+        for end in self.hand.rows(rng, MOST_ENDS):
             way = start + ease * (end - start)
-            if not self._turned(way)[1].any():
+            if not self.hand.collides(way).any():
                 return way, end
         return np.repeat(start[None], len(ease), axis=0), start  # closed in: the hand rests for one step
 
-    def _turned(self, rows: Array) -> tuple[Array, Flags]:
-        local = self._identity(len(rows))
-        self.hand(local, rows)
-        return self._orientations(local)
-
-    def _rows(self, rng: np.random.Generator, count: int) -> Array:
-        """Angles (count, A) of hands that do not go through themselves."""
-        kept: list[Array] = []
-        found = 0
-        for _ in range(MOST_ROUNDS):
-            wanted = 2 * (count - found) + 2
-            rows = gestures.draw_hands(rng, wanted, noise=self.config.finger_noise, blend=self.config.blend)
-            kept.append(rows[~self._turned(rows)[1]])
-            found += len(kept[-1])
-            if found >= count:
-                return np.concatenate(kept)[:count]
-        raise ValueError(f"{self.model.layout.name}: every pose drawn goes through itself; hand_slack is too small")
+    def _pose(self, rows: Array) -> Tensor:
+        local = np.tile(np.eye(3), (len(rows), len(self.skeleton.names), 1, 1))
+        local[:, list(self.hand.joints)] = self.hand.local(rows)
+        return _as_pose(self.model, absolute(self.skeleton.parents, local))

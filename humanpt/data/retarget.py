@@ -26,12 +26,12 @@ from humanpt.data.anatomy import (
     absolute,
     across,
     positions,
+    skeleton_of,
     swing,
     twist_angle,
     unit,
 )
 from humanpt.data.motion import Motion
-from humanpt.data.poses import skeleton_of
 from humanpt.data.postures import BodyRotations, frame, power
 
 FLOOR_WINDOW = 1.0
