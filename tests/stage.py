@@ -16,7 +16,7 @@ from tests.scenes import texture
 RATE = 25
 
 
-def figure(seed=0, count=900):
+def figure(seed=0, count=220):
     """(N, 3) points of an upright ellipsoid around the origin, 1.4 m tall, and their colours (N, 3)."""
     random = np.random.default_rng(seed)
     points = random.normal(size=(count, 3))
@@ -48,7 +48,7 @@ def film(camera, moments, figures=(0.0,), background=0):
             hull = cv2.convexHull(pixels.astype(np.float32)).round().astype(np.int32)
             cv2.fillConvexPoly(picture, hull, (90, 60, 120))
             for pixel, colour in zip(pixels.round().astype(int), colours, strict=True):
-                cv2.circle(picture, tuple(pixel.tolist()), 2, colour.tolist(), -1)
+                cv2.circle(picture, tuple(pixel.tolist()), 3, colour.tolist(), -1)
             boxes[t, who] = [*pixels.min(axis=0), *pixels.max(axis=0)]
         pictures.append(picture)
     return pictures, boxes

@@ -319,10 +319,11 @@ class _Reaper:
         result.kept_tracks = len(self.kept)
         self.rejected["crowded"] += self.association.crowded
         result.rejected = {reason: count for reason, count in sorted(self.rejected.items()) if count}
-        result.notes += _remarks(self.capture, result.cameras, self.config.capture)
+        lengths = [max(eye.told.duration, eye.clip.duration or 0.0) for eye in self.eyes]
+        result.notes += _remarks(self.capture, result.cameras, lengths, self.config.capture)
 
 
-def _remarks(capture: Capture, cameras: list[CameraHarvest], rules: CaptureRules) -> list[str]:
+def _remarks(capture: Capture, cameras: list[CameraHarvest], lengths: list[float], rules: CaptureRules) -> list[str]:
     """What a person should know of a capture's geometry and time."""
     notes = []
     if not capture.calibrated:
@@ -336,7 +337,6 @@ def _remarks(capture: Capture, cameras: list[CameraHarvest], rules: CaptureRules
     rates = sorted({round(told.rate, 2) for told in cameras})
     if len(rates) > 1:
         notes.append(f"frames per second differ: {', '.join(f'{rate:g}' for rate in rates)}; nearest frames are paired")
-    lengths = [told.duration for told in cameras]
     if max(lengths) - min(lengths) > 0.5:
         notes.append(f"clips last {min(lengths):.1f} to {max(lengths):.1f} s; instants that two cameras share are used")
     return notes

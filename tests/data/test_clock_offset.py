@@ -11,11 +11,22 @@ from tests import rigs, stage
 FRAME = 1 / 60
 
 
+def shipped(*cameras):
+    """The motion of some of the four shipped cameras, 60 frames per second, 1.7 s."""
+    videos = rigs.EXAMPLES / "pose2sim_single" / "videos"
+    return [motion_trace(open_clip(videos / f"cam0{i}.mp4").frames(), 60.0) for i in cameras]
+
+
 @pytest.fixture(scope="module")
 def real():
-    """The motion of the four shipped cameras, 60 frames per second, 1.7 s."""
-    videos = rigs.EXAMPLES / "pose2sim_single" / "videos"
-    return [motion_trace(open_clip(videos / f"cam0{i}.mp4").frames(), 60.0) for i in (1, 2, 3, 4)]
+    """Two real cameras that were in step."""
+    return shipped(1, 2)
+
+
+@pytest.fixture(scope="module")
+def all_real():
+    """All four."""
+    return shipped(1, 2, 3, 4)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +35,7 @@ def made():
     first, second = stage.rig()[:2]
     traces = []
     for camera, rate, start in ((first, 25, 0.0), (second, 60, 0.6)):
-        moments = start + np.arange(round(5 * rate)) / rate
+        moments = start + np.arange(round(4 * rate)) / rate
         pictures, _ = stage.film(camera, moments, background=rate)
         frames = [ArrayFrame(i, i / rate, picture) for i, picture in enumerate(pictures)]
         traces.append(motion_trace(frames, 60.0))
@@ -44,20 +55,37 @@ def offsets(traces, **changes):
 
 def test_real_cameras_that_were_in_step_are_found_so(real):
     found = offsets(real, smallest=0.05)
-    assert [offset.seconds for offset in found] == [0.0] * 4
-    assert max(abs(offset.measured) for offset in found) < 2.5 * FRAME
-    assert [offset.confidence > 0.4 for offset in found] == [True, True, False, True]
+    assert [offset.seconds for offset in found] == [0.0, 0.0]
+    assert abs(found[1].measured) < 1.5 * FRAME
+    assert found[0].confidence == found[1].confidence > 0.4
 
 
-@pytest.mark.parametrize("camera", range(4))
-@pytest.mark.parametrize("frames", [12, 20, 30])
-def test_frames_cut_off_at_the_start_are_found_again_within_one_frame(real, camera, frames):
-    cut = [started_late(trace, frames * FRAME) if i == camera else trace for i, trace in enumerate(real)]
-    before = np.array([offset.measured for offset in offsets(real)])
+def assert_shift_is_found(traces, camera, frames):
+    cut = [started_late(trace, frames * FRAME) if i == camera else trace for i, trace in enumerate(traces)]
+    before = np.array([offset.measured for offset in offsets(traces)])
     after = np.array([offset.measured for offset in offsets(cut)])
-    expected = np.zeros(4)
+    expected = np.zeros(len(traces))
     expected[camera] = frames * FRAME
     np.testing.assert_allclose(after - before, expected - expected[0], atol=FRAME)
+
+
+@pytest.mark.parametrize("frames", [6, 12, 20, 30])
+def test_frames_cut_off_at_the_start_are_found_again_within_one_frame(real, frames):
+    assert_shift_is_found(real, 1, frames)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("camera", range(4))
+@pytest.mark.parametrize("frames", [6, 12, 20, 30])
+def test_each_of_four_cameras_is_found_again_within_one_frame(all_real, camera, frames):
+    assert_shift_is_found(all_real, camera, frames)
+
+
+@pytest.mark.slow
+def test_the_answer_does_not_depend_on_the_order_of_the_cameras(all_real):
+    forward, backward = offsets(all_real), offsets(all_real[::-1])[::-1]
+    measured = np.array([offset.measured for offset in backward])
+    np.testing.assert_allclose(measured - measured[0], [offset.measured for offset in forward], atol=0.25 * FRAME)
 
 
 def test_clips_of_other_rates_are_compared_in_seconds(made):
@@ -74,7 +102,7 @@ def test_clips_of_different_scenes_are_not_trusted(real, made):
 
 def test_a_camera_that_is_not_trusted_stays_at_zero_and_does_not_move_the_others(real, made):
     alone = offsets(made)
-    with_stranger = offsets([made[0], real[2], made[1]])
+    with_stranger = offsets([made[0], real[0], made[1]])
     assert with_stranger[1].seconds == 0
     assert with_stranger[2].seconds == pytest.approx(alone[1].seconds, abs=0.01)
 
@@ -95,9 +123,3 @@ def test_clips_too_short_to_compare_are_taken_as_they_are(real):
 def test_reading_ends_after_the_time_asked_for(real):
     videos = rigs.EXAMPLES / "pose2sim_single" / "videos"
     assert motion_trace(open_clip(videos / "cam01.mp4").frames(), 0.2).times[-1] < 0.2
-
-
-def test_the_answer_does_not_depend_on_the_order_of_the_cameras(real):
-    forward, backward = offsets(real), offsets(real[::-1])[::-1]
-    measured = np.array([offset.measured for offset in backward])
-    np.testing.assert_allclose(measured - measured[0], [offset.measured for offset in forward], atol=0.25 * FRAME)

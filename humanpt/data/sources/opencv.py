@@ -194,7 +194,8 @@ def _node(node: Any) -> Any:
     if node.isMap():
         keys = node.keys()
         if {"dt", "data"} <= set(keys) and {"rows", "sizes"} & set(keys):
-            return np.asarray(node.mat())
+            matrix = node.mat()
+            return np.zeros(0) if matrix is None else np.asarray(matrix)  # None is an empty matrix
         return {key: _node(node.getNode(key)) for key in keys}
     if node.isSeq():
         return [_node(node.at(index)) for index in range(node.size())]
