@@ -1,0 +1,290 @@
+"""`humanpt finetune detection`: generated people in, a detector's weights out.
+
+A run's folder holds its cut-outs (made once, part by part, by several processes; another run may use them too), what
+`engine/loop.py` writes, `detector.safetensors` (float16, ready to look, with the record of how it was made) and
+`summary.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from humanpt import __version__
+from humanpt.commands.pretrain import _start_worker as start_worker
+from humanpt.config import from_dict, override, to_dict, to_json
+from humanpt.data.backdrops import PLACES, Backdrops
+from humanpt.data.cutout_people import CutOutConfig, make_cutouts
+from humanpt.data.cutouts import INDEX, CutOuts, part_name
+from humanpt.data.detection_pictures import Composer
+from humanpt.data.order import StreamBatches
+from humanpt.detect.heatmap import save_weights
+from humanpt.engine.checkpoint import Provenance, load_weights, read_header
+from humanpt.engine.loop import LAST, LoopConfig, TrainResult, train
+from humanpt.engine.optim import OptimConfig
+from humanpt.engine.report import Report
+from humanpt.engine.runtime import autocast, choose_device, choose_precision, describe_device, seed_everything
+from humanpt.errors import CheckpointError, ConfigError, InputError, OutputError
+from humanpt.files import write_json, write_whole
+from humanpt.tasks.detection import DetectionBatch, DetectionConfig, DetectionSamples, DetectionTask, collate
+from humanpt.workers import Progress, Tell, run_jobs
+
+CONFIG, SUMMARY, WEIGHTS, CUTOUTS = "config.json", "summary.json", "detector.safetensors", "cutouts"
+PART = 100  # persons whose cut-outs are made together
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneDetectionConfig:
+    """A detector's whole training but for its backgrounds and device."""
+
+    recipe: str
+    """Name of the recipe that this came from."""
+    cutouts: CutOutConfig = field(default_factory=CutOutConfig)
+    """People to generate."""
+    task: DetectionConfig = field(default_factory=DetectionConfig)
+    """Network, pictures and loss."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """Optimiser and schedule."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batch, and when to log, evaluate and save."""
+    heldout: float = 0.08
+    """Share of people, photographs and things that is held out for the figures and the threshold."""
+    workers: int = 1
+    """Processes that compose pictures; generating people takes as many processes as there are cores."""
+    threads: int | None = None
+    """CPU threads of the network; None leaves it to torch."""
+    seed: int = 0
+    """Seed of the first weights and of every picture."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.heldout < 1:
+            raise ConfigError(f"heldout is {self.heldout}; it is a share, above 0 and below 1")
+        if self.workers < 0:
+            raise ConfigError(f"workers is {self.workers}; it must not be negative")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads is {self.threads}; it must be at least 1")
+        if self.loop.steps is None:
+            raise ConfigError("loop.steps is none; pictures never end here, so a run is measured in steps")
+
+
+def run(
+    config: FinetuneDetectionConfig,
+    changes: Sequence[str],
+    out: Path | None,
+    report: Report,
+    *,
+    backgrounds: Path | None = None,
+    cutouts: Path | None = None,
+    cores: int = 1,
+    device: str = "auto",
+    precision: str = "auto",
+    init: Path | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train a detector, or go on with a run.
+
+    Args:
+        config: a recipe's config.
+        changes: `field=value` texts applied to it, or, on resuming, to what the run was begun with.
+        out: the run's folder; None names a new one under runs/, or on resuming the newest there.
+        backgrounds: a folder of photographs with nobody in them; None leaves rooms and clutter.
+        cutouts: where cut-outs are or go; None keeps them in the run's folder.
+        cores: processes that generate people.
+        device, precision: as for `choose_device` and `choose_precision`.
+        init: a checkpoint whose weights to start from.
+        resume: go on from the run's last checkpoint.
+
+    Returns:
+        The summary, as written to `summary.json` of the run.
+
+    Raises:
+        HumanptError: of some kind, for whatever a user can mend.
+    """
+    subject = config.task.pictures.subject
+    if resume and init is not None:
+        raise ConfigError("--resume goes on with the run's own weights; leave out --init")
+    where = choose_device(device)
+    how = choose_precision(precision, where)
+    out = out or _run_folder(f"detector-{subject}", resume)
+    last = out / LAST
+    if resume:
+        if not last.is_file():
+            raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without it")
+        config = from_dict(FinetuneDetectionConfig, read_header(last).provenance.config, str(last))
+        if config.task.pictures.subject != subject:
+            raise CheckpointError(f"{out}: finds a {config.task.pictures.subject}; resume it with its own subject")
+    elif last.exists():
+        raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
+    config = override(config, changes)
+    cutouts = cutouts or out / CUTOUTS
+    _generate(config.cutouts, cutouts, cores, report)
+    cv2.setNumThreads(1)  # see commands/pretrain.py
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    seed_everything(config.seed)
+    training, heldout = _composers(config, CutOuts(cutouts), Backdrops(backgrounds))
+    task = DetectionTask(config.task, heldout, config.seed + 1)
+    task.model.to(memory_format=torch.channels_last)
+    ledger = _ledger(config, training, backgrounds, cutouts)
+    if resume:
+        ledger["init"] = read_header(last).provenance.ledger["init"]
+    elif init is not None:
+        report.note(f"{init}: {load_weights(init, task.model).summary()}")
+        ledger["init"] = {
+            "config": dict(read_header(init).provenance.config),
+            "ledger": dict(read_header(init).provenance.ledger),
+            "steps": read_header(init).step,
+        }
+    write_whole(out / CONFIG, to_json(config) + "\n")
+    report.note(f"{out}: {ledger['cutouts']} cut-outs, {ledger['photographs']} photographs, {describe_device(where)}")
+    result = train(
+        task,
+        partial(_batches, DetectionSamples(training, config.seed), config),
+        loop=config.loop,
+        optim=config.optim,
+        epoch_size=config.loop.batch_size * 1000,
+        out=out,
+        provenance=Provenance(recipe=config.recipe, config=to_dict(config), ledger=ledger),
+        device=where,
+        precision=how,
+        report=report,
+        resume=last if resume else None,
+        unit="pictures",
+    )
+    task.model.eval()
+    with torch.no_grad(), autocast(where, how):
+        figures = task.evaluate()
+    summary = _summary(config, result, figures, ledger, out, describe_device(where), how)
+    threshold = figures.get("threshold", 0.3)
+    record = {name: summary[name] for name in ("version", "recipe", "steps", "figures", "data", "config", "licence")}
+    save_weights(out / WEIGHTS, task.model.average.cpu(), subject, threshold, record)
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+def _run_folder(name: str, resume: bool) -> Path:
+    """The newest run of a name under runs/, or the one after it."""
+    numbers = [
+        int(match[1]) for folder in Path("runs").glob("*") if (match := re.fullmatch(rf"{name}-(\d+)", folder.name))
+    ]
+    if resume and not numbers:
+        raise InputError(f"runs/: no run {name} to resume; name it with --out")
+    return Path("runs") / f"{name}-{max(numbers, default=0) + (not resume)}"
+
+
+def _generate(config: CutOutConfig, folder: Path, cores: int, report: Report) -> None:
+    """Make the cut-outs that are not there yet.
+
+    Raises:
+        ConfigError: if those that are there were made otherwise.
+        InputError: if a part failed.
+    """
+    # One set serves runs of any length: it grows by more people, each of whom depends on nobody else.
+    stamp, settings = folder / CONFIG, to_json(replace(config, people=1)) + "\n"
+    if stamp.is_file() and stamp.read_text() != settings:
+        raise ConfigError(f"{folder}: its cut-outs were made with other settings; choose another --cutouts")
+    write_whole(stamp, settings)
+    missing = [first for first in range(0, config.people, PART) if not (folder / part_name(first) / INDEX).is_file()]
+    if not missing:
+        return
+    report.stage("generating people", sum(min(PART, config.people - first) for first in missing), "person")
+    work = partial(_make_part, config, folder)
+    for event in run_jobs(work, missing, cores, preload="humanpt.data.cutout_people"):
+        if isinstance(event, Progress):
+            report.advance(event.amount)
+        elif event.problem is not None:
+            raise InputError(f"{folder / part_name(event.job)}: {event.problem}")
+
+
+def _make_part(config: CutOutConfig, folder: Path, first: int, tell: Tell) -> None:
+    torch.set_num_threads(1)  # a process per core is the parallelism
+    make_cutouts(first, min(PART, config.people - first), config, folder / part_name(first), lambda: tell(1))
+
+
+def _composers(config: FinetuneDetectionConfig, cutouts: CutOuts, backdrops: Backdrops) -> tuple[Composer, Composer]:
+    """Makers of training and of held-out pictures, which share no person, photograph or thing."""
+    every = max(2, round(1 / config.heldout))
+    numbers = np.flatnonzero(cutouts.person < config.cutouts.people)
+    out = cutouts.person[numbers] % every == every - 1
+    border = round(PLACES * (1 - config.heldout))
+    return (
+        Composer(cutouts, numbers[~out], backdrops, config.task.pictures, (0, border)),
+        Composer(cutouts, numbers[out], backdrops, config.task.pictures, (border, PLACES)),
+    )
+
+
+def _batches(samples: DetectionSamples, config: FinetuneDetectionConfig, first_step: int) -> Iterator[DetectionBatch]:
+    """The batches from a step on; see `engine.task.Batches`."""
+    loader = DataLoader(
+        samples,
+        batch_sampler=StreamBatches(config.loop.batch_size, start_step=first_step, accumulate=config.loop.accumulate),
+        num_workers=config.workers,
+        collate_fn=partial(collate, kinds=config.task.model.kinds),
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=start_worker,
+        prefetch_factor=4 if config.workers else None,
+    )
+    return iter(loader)
+
+
+def _ledger(
+    config: FinetuneDetectionConfig, composer: Composer, backgrounds: Path | None, cutouts: Path
+) -> dict[str, Any]:
+    """What the weights come from; `init` is for the first weights."""
+    files = sorted(path for path in backgrounds.rglob("*") if path.is_file()) if backgrounds is not None else []
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    packages = sorted({file.stem.partition("_")[0] for file in files})
+    return {
+        "cutouts": len(composer.cutouts),
+        "people": config.cutouts.people,
+        "body_models": "anny-body, anny-hand",
+        "photographs": len(files),
+        "photographs_from": packages,
+        "photographs_sha256": digest.hexdigest() if files else None,
+        "init": None,
+    }
+
+
+def _summary(
+    config: FinetuneDetectionConfig,
+    result: TrainResult,
+    figures: dict[str, float],
+    ledger: dict[str, Any],
+    out: Path,
+    device: str,
+    precision: str,
+) -> dict[str, Any]:
+    return {
+        "command": "finetune detection",
+        "version": __version__,
+        "licence": "Apache-2.0",
+        "out": str(out),
+        "recipe": config.recipe,
+        "subject": config.task.pictures.subject,
+        "device": device,
+        "precision": precision,
+        "steps": result.steps,
+        "interrupted": result.interrupted,
+        "seconds": result.seconds,
+        "pictures_per_second": result.samples_per_second,
+        "figures": figures,
+        "weights": str(out / WEIGHTS),
+        "last": str(result.last),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "data": ledger,
+        "config": to_dict(config),
+    }

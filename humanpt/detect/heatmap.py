@@ -1,0 +1,259 @@
+"""The `own` detector: our small network with the weights that humanpt ships, trained on generated people alone.
+
+A frame is shrunk to at most 320 pixels along its longer side and padded with grey at the right and the bottom. Peaks of
+the heat map become boxes; a peak of a left hand and one of a right hand on the same spot are one hand, and the stronger
+one says which. The mask of a detection is the network's subject mask inside its box.
+
+The shipped files were made by `humanpt finetune detection`; their metadata say how.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from humanpt.config import from_dict, to_dict
+from humanpt.detect.detector import BoxKind, DetectConfig, Detections, Frame, Subject
+from humanpt.detect.matching import overlaps
+from humanpt.errors import InputError
+from humanpt.files import whole_file
+from humanpt.models.heatmap import COARSEST, STRIDE, HeatMapConfig, HeatMapNet, HeatMaps, boxes_of
+
+Floats = NDArray[np.float32]
+
+LONGEST = 320  # of the picture that the network sees, in pixels
+BAR = 114  # grey of the padding
+KINDS: dict[Subject, tuple[BoxKind, ...]] = {"body": ("body",), "hand": ("hand_left", "hand_right")}
+SAME_PLACE = 0.6  # overlap from which a left and a right hand are one
+PEAKS = 60  # most peaks looked at
+SCHEMA = "humanpt.heatmap"
+SCALE_AT = 0.3  # the score that the threshold chosen on held-out pictures is brought to
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """What the network found in one picture, the best first."""
+
+    boxes: Floats
+    """(N, 4) edges in pixels of the picture it saw."""
+    scores: Floats
+    """(N,) from 0 to 1."""
+    kinds: NDArray[np.int64]
+    """(N,) index of the kind."""
+
+
+def decode(maps: HeatMaps, least: float, max_overlap: float = 0.5, most: int = PEAKS) -> list[Found]:
+    """Peaks of heat maps as boxes.
+
+    Args:
+        maps: of B pictures.
+        least: lowest score of a peak.
+        max_overlap: of two boxes of a kind with a larger IoU only the better stays.
+        most: peaks looked at in each picture.
+
+    Returns:
+        B answers.
+    """
+    heat = maps.centre.sigmoid()
+    peaks = torch.where(torch.nn.functional.max_pool2d(heat, 3, 1, 1) == heat, heat, 0)
+    count, cells = peaks[0].numel(), peaks[0, 0].numel()
+    scores, places = peaks.flatten(1).topk(min(most, count))
+    boxes = boxes_of(maps.sides).flatten(2).transpose(1, 2)  # (B, hw, 4)
+    picked = boxes.gather(1, (places % cells)[..., None].expand(-1, -1, 4))
+    answers = []
+    for score, place, box in zip(scores, places, picked, strict=True):
+        keep = score >= least
+        found = Found(
+            boxes=box[keep].float().cpu().numpy(),
+            scores=score[keep].float().cpu().numpy(),
+            kinds=(place[keep] // cells).cpu().numpy(),
+        )
+        answers.append(_suppress(found, max_overlap))
+    return answers
+
+
+def _suppress(found: Found, max_overlap: float) -> Found:
+    """Of boxes on the same place keep the best; kinds differ in how much they may share."""
+    overlap = overlaps(found.boxes, found.boxes)
+    limit = np.where(found.kinds[:, None] == found.kinds[None], max_overlap, SAME_PLACE)
+    kept: list[int] = []
+    for row in range(len(found.scores)):
+        if not any(overlap[row, other] > limit[row, other] for other in kept):
+            kept.append(row)
+    return Found(boxes=found.boxes[kept], scores=found.scores[kept], kinds=found.kinds[kept])
+
+
+def letterbox(small: NDArray[np.uint8]) -> Tensor:
+    """(h, w, 3) to (1, 3, H, W) from 0 to 1, padded at the right and the bottom to multiples of 32."""
+    height, width = small.shape[:2]
+    canvas = np.full((-(-height // COARSEST) * COARSEST, -(-width // COARSEST) * COARSEST, 3), BAR, np.uint8)
+    canvas[:height, :width] = small
+    return torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255
+
+
+def weights_file(subject: Subject) -> Path:
+    """Where the shipped weights of a subject lie."""
+    return Path(__file__).parent / "weights" / f"heatmap-{subject}.safetensors"
+
+
+def save_weights(path: Path, network: HeatMapNet, subject: Subject, threshold: float, record: dict[str, Any]) -> None:
+    """Write a network for looking: float16, norms taken into the convolutions; `network` itself becomes so.
+
+    Args:
+        threshold: the score from which peaks count, brought to 0.3 when the file is used.
+        record: how the weights were made; anything that JSON can hold.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    network.fuse()
+    tensors = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
+    metadata = {
+        "schema": SCHEMA,
+        "subject": subject,
+        "model": json.dumps(to_dict(network.config)),
+        "threshold": repr(threshold),
+        "record": json.dumps(record),
+    }
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weights:
+    """A network ready to look, and what its file says."""
+
+    network: HeatMapNet
+    """Evaluation mode, norms inside the convolutions."""
+    threshold: float
+    """Score from which peaks count."""
+    record: dict[str, Any]
+    """How it was made."""
+
+
+def load_weights(path: Path, subject: Subject) -> Weights:
+    """Read what `save_weights` wrote.
+
+    Raises:
+        InputError: if the file is missing, damaged, or of another kind or subject.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); install humanpt again") from None
+    if metadata.get("schema") != SCHEMA or metadata.get("subject") != subject:
+        raise InputError(f"{path}: holds no weights of a {subject} detector; humanpt finetune detection makes them")
+    network = HeatMapNet(from_dict(HeatMapConfig, json.loads(metadata["model"]), str(path))).fuse()
+    network.load_state_dict(tensors)
+    return Weights(
+        network=network.requires_grad_(False),
+        threshold=float(metadata["threshold"]),
+        record=json.loads(metadata["record"]),
+    )
+
+
+class OwnDetector:
+    """Our own network; see the top of this file.
+
+    Args:
+        subject: whose boxes are wanted.
+        config: thresholds and threads.
+        weights: the file; None takes the shipped one.
+
+    Raises:
+        InputError: if the weights cannot be read.
+    """
+
+    name = "own"
+    remark: str | None = None
+
+    def __init__(self, subject: Subject, config: DetectConfig | None = None, weights: Path | None = None) -> None:
+        self.subject: Subject = subject
+        self.config = config or DetectConfig()
+        self.weights = weights
+        loaded = load_weights(weights or weights_file(subject), subject)
+        # Where the processor multiplies in bf16, this takes two thirds of the time, and boxes move by a pixel at most.
+        self._dtype = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+        self._network = loaded.network.to(self._dtype)
+        self._power = float(np.log(SCALE_AT) / np.log(min(max(loaded.threshold, 0.01), 0.99)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from its ingredients, which is less to send than the network."""
+        return type(self), (self.subject, self.config, self.weights)
+
+    def start(self, clip_name: str, width: int, height: int) -> None:
+        """Nothing to prepare: frames are looked at one by one."""
+
+    def detect(self, frame: Frame) -> Detections:
+        """Boxes and masks of the subject, best first, cut at the picture's edges."""
+        small = frame.small(LONGEST)
+        with torch.inference_mode(), _threads(self.config.threads):
+            maps = self._network(letterbox(small).to(self._dtype))
+            least = self.config.min_score ** (1 / self._power)
+            found = decode(maps, least, self.config.max_overlap)[0]
+            mask = maps.mask[0, 0].float().numpy()
+        height, width = small.shape[:2]
+        scale = np.array([frame.width / width, frame.height / height] * 2)
+        edges = (found.boxes.astype(np.float64) + 0.5) * scale - 0.5
+        edges = np.clip(edges, -0.5, np.array([frame.width, frame.height] * 2) - 0.5).astype(np.float32)
+        keep = [i for i in range(len(edges)) if (edges[i, 2:] > edges[i, :2]).all()][: self.config.max_detections]
+        return Detections(
+            boxes=edges[keep],
+            scores=found.scores[keep] ** np.float32(self._power),
+            kinds=tuple(KINDS[self.subject][int(kind)] for kind in found.kinds[keep]),
+            masks=tuple(_mask_inside(mask, found.boxes[i], (height, width)) for i in keep),
+        )
+
+
+def _mask_inside(logits: Floats, box: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A subject's mask over the whole picture, a cell for every four pixels that the network saw.
+
+    Args:
+        logits: (h, w) of the grid, padding included.
+        box: edges in pixels that the network saw.
+        size: height and width of the picture without padding, in those pixels.
+    """
+    height, width = (max(1, round(side / 4)) for side in size)
+    step_x, step_y = size[1] / width, size[0] / height  # network pixels per mask pixel
+    # From mask pixels to the grid: a mask pixel's middle lies at (i + 0.5) step - 0.5, a cell's at 8 j + 3.5.
+    grid_from_mask = np.array(
+        [
+            [step_x / STRIDE, 0, (0.5 * step_x) / STRIDE - 0.5],
+            [0, step_y / STRIDE, (0.5 * step_y) / STRIDE - 0.5],
+        ]
+    )
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    drawn: Any = cv2.warpAffine(logits, grid_from_mask, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    mask = np.asarray(drawn > 0, np.bool_)
+    x1, y1, x2, y2 = (box + 0.5) / np.array([step_x, step_y, step_x, step_y], np.float32)
+    inside = np.zeros_like(mask)
+    inside[max(0, int(y1)) : int(np.ceil(max(y2, 0))), max(0, int(x1)) : int(np.ceil(max(x2, 0)))] = True
+    return mask & inside
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with so many threads inside, and as before outside."""
+    before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
