@@ -34,6 +34,7 @@ from humanpt.data.staging import one_thread, truth_layout
 from humanpt.data.viewpoints import View, ViewConfig, draw_views
 from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import crop_intrinsics, project, transform
+from humanpt.geometry.two_view import pair_score, shared_sight
 from humanpt.render.rasterize import visible_points
 from humanpt.render.scene import Cameras, Pictures, render
 from humanpt.workers import Tell
@@ -72,7 +73,12 @@ _SUBJECT = {"body": 0, "hand": 1}
 
 
 def people_parts(config: PeopleConfig) -> list[tuple[int, int]]:
-    """First pair and number of pairs of each part of the work, whole sequences each."""
+    """First pair and number of pairs of each part of the work, whole sequences each.
+
+    Raises:
+        ConfigError, InputError: if what the configuration names cannot be had, as `Cast` and its `check` do.
+    """
+    Cast(config).check()
     size = PART * SCENES * config.pairs_per_scene
     return [(first, min(size, config.count - first)) for first in range(0, config.count, size)]
 
@@ -118,8 +124,8 @@ def make_people(first: int, count: int, config: PeopleConfig, part: Path, tell: 
             for number in range(first, first + count):
                 shard.append(maker.pair(number, 2 * (number // size - sequences[0])))
                 tell(1)
-    result.pairs = count
-    result.frames = result.looked = result.found = result.boxes = 2 * count
+    result.frames = result.pairs = count  # progress counts pairs
+    result.looked = result.found = result.boxes = 2 * count
     result.tracks = result.kept_tracks = len(
         {number // config.pairs_per_scene for number in range(first, first + count)}
     )
@@ -342,11 +348,9 @@ class _Maker:
 
 
 def _pair_score(shown: list[_Shown], own: int) -> float:
-    """Score of a cross-view pair: IoU of the vertices that each picture shows times 4 cos a (1 - cos a).
+    """Score of a cross-view pair, from the vertices that each picture shows and the angle between the optical axes.
 
     The first `own` vertices of what was drawn are the subject's.
-
-    Source: Weinzaepfel et al., CroCo v2, ICCV 2023; a is the angle between the directions of view.
     """
     seen, axes = [], []
     for picture in shown:
@@ -360,9 +364,8 @@ def _pair_score(shown: list[_Shown], own: int) -> float:
         visible = visible_points(points, pictures.raster[at], cameras.intrinsics[at : at + 1], slack)[0]
         seen.append(facing & visible)
         axes.append(cameras.cam_from_world[at, 2, :3])
-    both, either = (seen[0] & seen[1]).sum().item(), (seen[0] | seen[1]).sum().item()
-    cosine = float((axes[0] * axes[1]).sum())
-    return both / max(either, 1) * 4 * cosine * (1 - cosine)
+    angle = torch.acos((axes[0] * axes[1]).sum().clamp(-1, 1))
+    return float(pair_score(shared_sight(seen[0], seen[1]), angle))
 
 
 def _keypoint_depths(model: BodyModel) -> Tensor:

@@ -26,7 +26,7 @@ from humanpt.data.poses import BodyPoses, HandPoses
 from humanpt.data.records import Side
 from humanpt.data.scene_props import draw_floating, draw_held, draw_standing, prop_on
 from humanpt.data.staging import Floats, Person, body_model, person_mesh, random_rotation, rotation
-from humanpt.errors import InputError
+from humanpt.errors import ConfigError, InputError
 from humanpt.render.appearance import Look, draw_look
 from humanpt.render.light import Light, draw_light
 from humanpt.render.room import Room, draw_room
@@ -114,8 +114,8 @@ class Cast:
     """What scenes of one kind are made from, loaded once in each process: models, pose samplers, motions.
 
     Raises:
-        InputError: if the motions or photographs named in the config cannot be read, or hold none.
-        ConfigError: if the model shows something else than the subject of the config.
+        InputError: if the model, or later the motions or photographs named in the config, cannot be read.
+        ConfigError: if the model shows something else than the subject of the config, or there is no such device.
     """
 
     def __init__(self, config: PeopleConfig) -> None:
@@ -123,6 +123,19 @@ class Cast:
         self.name = config.model_name
         sides: tuple[Side, ...] = ("none",) if config.subject == "body" else ("left", "right")
         self.models: dict[Side, BodyModel] = {side: body_model(self.name, side) for side in sides}
+        shown = self.models[sides[0]].layout.subject
+        if shown != config.subject:
+            raise ConfigError(
+                f"model {self.name} is a {shown}, the subject is a {config.subject}; choose another model"
+            )
+        if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
+            raise ConfigError(f"device {config.device}: there is none here; set device=cpu")
+
+    def check(self) -> None:
+        """Raise now what drawing scenes would raise later, if folders of the config hold nothing."""
+        if self.config.subject == "body":
+            _ = self.motions
+        _ = self.photographs
 
     @cached_property
     def motions(self) -> MotionLibrary:

@@ -86,7 +86,7 @@ class View:
     cam_from_world: torch.Tensor
     """(4, 4) float32, metres."""
     box: NDArray[np.float32]
-    """(4,) edges of what is seen of the subject where nothing hides it, in pixels of the frame."""
+    """(4,) edges of the subject's body or hand without clothes, hidden or not, in pixels of the frame."""
     square: NDArray[np.float32]
     """(4,) edges of the crop in pixels of the frame."""
 
