@@ -223,6 +223,67 @@ def pretrain(
 
 
 @app.command()
+def finetune(
+    task: Annotated[Literal["detection"], typer.Argument(help="What to train.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/detector-SUBJECT-N")] = None,
+    hand: Hand = False,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photographs with nobody in them.", show_default="generated rooms alone"),
+    ] = None,
+    cutouts: Annotated[
+        Path | None,
+        typer.Option(help="Folder of generated people, filled if it is not; runs may share one.", show_default="OUT"),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run.", show_default="the recipe's")] = None,
+    init: Annotated[Path | None, typer.Option(help="A checkpoint to take the first weights from.")] = None,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="auto: bf16 where the device has it.")
+    ] = "auto",
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random draw.", show_default="0")] = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Train a network for a task. Now: detection, the detector that finds people or hands for mkpairs.
+
+    Generates people, pastes them over photographs, rooms and clutter, and learns from those pictures alone. Ends with
+    RUN/detector.safetensors, which says how it was made. --set reaches every field: --set cutouts.people=500.
+    """
+    from humanpt.cli.console import Bars, print_json
+    from humanpt.cli.results import show_finetune
+    from humanpt.commands import finetune as command
+    from humanpt.recipes.finetune import detection
+
+    changes = [
+        *([f"loop.steps={steps}"] if steps else []),
+        *([f"seed={seed}"] if seed is not None else []),
+        *(overrides or []),
+    ]
+    with Bars() as report:
+        summary = command.run(
+            detection("hand" if hand else "body"),
+            changes,
+            out,
+            report,
+            backgrounds=backgrounds,
+            cutouts=cutouts,
+            cores=_cores(),
+            device=device,
+            precision=precision,
+            init=init,
+            resume=resume,
+        )
+    if json:
+        print_json(summary)
+    else:
+        show_finetune(summary)
+    if summary["interrupted"]:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
 def doctor(
     path: Annotated[
         Path | None, typer.Argument(help="A shard, a folder of shards, or a run to check.", show_default=False)

@@ -77,3 +77,19 @@ def show_pretrain(summary: dict[str, Any]) -> None:
         print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
     print_line(f"weights: {summary['best'] or summary['last']}")
     print_line(f"open the report: {summary['report']}")
+
+
+def show_finetune(summary: dict[str, Any]) -> None:
+    """The outcome of `finetune`."""
+    figures = summary["figures"]
+    rows = [
+        ("steps", summary["steps"]),
+        ("pictures per second", f"{summary['pictures_per_second']:.0f}"),
+    ]
+    if figures:
+        rows.append(("recall, at 0.3 false boxes a picture", f"{figures['recall']:.2f}"))
+        rows.append(("at the score", f"{figures['threshold']:.2f}"))
+    print_table(f"{summary['recipe']}, {summary['subject']}, held-out generated pictures", ("", ""), rows)
+    if summary["interrupted"]:
+        print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
+    print_line(f"weights: {summary['weights']}")

@@ -200,11 +200,14 @@ class OwnDetector:
 
     def detect(self, frame: Frame) -> Detections:
         """Boxes and masks of the subject, best first, cut at the picture's edges."""
+        return self.look(frame, self.config.min_score)
+
+    def look(self, frame: Frame, least: float) -> Detections:
+        """As `detect`, with another least score."""
         small = frame.small(LONGEST)
         with torch.inference_mode(), _threads(self.config.threads):
             maps = self._network(letterbox(small).to(self._dtype))
-            least = self.config.min_score ** (1 / self._power)
-            found = decode(maps, least, self.config.max_overlap)[0]
+            found = decode(maps, least ** (1 / self._power), self.config.max_overlap)[0]
             mask = maps.mask[0, 0].float().numpy()
         height, width = small.shape[:2]
         scale = np.array([frame.width / width, frame.height / height] * 2)
