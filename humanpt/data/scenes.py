@@ -8,7 +8,6 @@ Letters: V vertices, J joints, T moments.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,7 +24,7 @@ from humanpt.data.people_config import PeopleConfig
 from humanpt.data.poses import BodyPoses, HandPoses
 from humanpt.data.records import Side
 from humanpt.data.scene_props import draw_floating, draw_held, draw_standing, prop_on
-from humanpt.data.staging import Floats, Person, body_model, person_mesh, random_rotation, rotation
+from humanpt.data.staging import Floats, Person, body_model, mesh_at_origin, moved, random_rotation, rotation
 from humanpt.errors import ConfigError, InputError
 from humanpt.render.appearance import Look, draw_look
 from humanpt.render.light import Light, draw_light
@@ -233,16 +232,16 @@ def _draw_bodies(
         still = Moments(poses=pose[None], transl=np.zeros((1, 3)), times=(0.0,), frames=(0,))
         turn = _about_y(rng.uniform(-math.pi, math.pi))
         others.append(_standing(model, model.sample_shape(rng, 1)[0].numpy(), turn, still, spot) * moments)
-    people = tuple(zip(subject, *others, strict=True))
-    looks = tuple(storable(draw_look(rng, "body", model), len(model.canonical)) for _ in people[0])
+    present = list(zip(subject, *others, strict=True))
+    looks = tuple(storable(draw_look(rng, "body", model), len(model.canonical)) for _ in present[0])
     props = []
     for _ in range(min(MOST_PROPS, rng.poisson(config.crowd.props))):
         props.append(draw_standing(rng, _spot(rng, room, 0.6, 2.0)))
     return GeneratedScene(
         subject="body",
         model=cast.name,
-        people=people,
-        meshes=tuple(tuple(person_mesh(model, person) for person in moment) for moment in people),
+        people=tuple(tuple(person for person, _ in moment) for moment in present),
+        meshes=tuple(tuple(mesh for _, mesh in moment) for moment in present),
         looks=looks,
         props=tuple(props),
         held=(),
@@ -255,19 +254,20 @@ def _draw_bodies(
 
 def _standing(
     model: BodyModel, shape: Floats, heading: NDArray[np.float64], drawn: Moments, spot: NDArray[np.float64]
-) -> list[Person]:
+) -> list[tuple[Person, BodyMesh]]:
     """A person at T moments: the lowest point of all of them on the floor, the middle of the way at `spot` (x, z)."""
     poses = drawn.poses.copy()
     poses[:, 0] = (heading @ poses[:, 0]).astype(np.float32)
-    moved = drawn.transl @ heading.T
-    with torch.no_grad():
-        mesh = model(torch.from_numpy(shape)[None], torch.from_numpy(poses), torch.from_numpy(moved).float())
-    low, high = mesh.vertices.amin((0, 1)).double().numpy(), mesh.vertices.amax((0, 1)).double().numpy()
+    way = drawn.transl @ heading.T
+    meshes = [mesh_at_origin(model, shape, pose) for pose in poses]
+    vertices = [mesh.vertices[0].double().numpy() + place for mesh, place in zip(meshes, way, strict=True)]
+    low, high = (np.min([v.min(0) for v in vertices], 0), np.max([v.max(0) for v in vertices], 0))
     shift = np.array([spot[0] - (low[0] + high[0]) / 2, -high[1], spot[1] - (low[2] + high[2]) / 2])
-    return [
+    persons = [
         Person(side="none", shape=shape, pose=pose, transl=(place + shift).astype(np.float32))
-        for pose, place in zip(poses, moved, strict=True)
+        for pose, place in zip(poses, way, strict=True)
     ]
+    return [(person, moved(mesh, person.transl)) for person, mesh in zip(persons, meshes, strict=True)]
 
 
 def _draw_hands(config: PeopleConfig, cast: Cast, rng: np.random.Generator, moments: int, side: Side) -> GeneratedScene:
@@ -279,26 +279,26 @@ def _draw_hands(config: PeopleConfig, cast: Cast, rng: np.random.Generator, mome
     turn = random_rotation(rng)
     shape = model.sample_shape(rng, 1)[0].numpy()
     hands = []
-    for moment, pose in enumerate(poses):
-        passed = abs(times[moment] - times[0])
+    for pose, now in zip(poses, times, strict=True):
+        passed = abs(now - times[0])
         # A hand turns by some 40 degrees and moves by 10 cm within a second, without hurry.
-        turn_now = rotation(rng.normal(0, 0.45 * math.sqrt(passed), 3)) @ turn if moment else turn
-        shift = rng.normal(0, 0.05 * math.sqrt(passed), 3) if moment else np.zeros(3)
+        turn_now = rotation(rng.normal(0, 0.45 * math.sqrt(passed), 3)) @ turn if passed else turn
+        shift = rng.normal(0, 0.05 * math.sqrt(passed), 3) if passed else np.zeros(3)
         hands.append(_floating(model, side, shape, turn_now, pose, place + shift))
-    everybody = [[hand] for hand in hands]
+    present = [[hand] for hand in hands]
     sides = [side]
     if rng.random() < config.crowd.second_hand:
         other: Side = "left" if side == "right" else "right"
         away = random_rotation(rng)[0] * rng.uniform(0.16, 0.3)
         pose = cast.hand_poses[other].sample(rng, 1)[0].numpy()
         second = _floating(cast.models[other], other, shape, random_rotation(rng), pose, place + away)
-        for present in everybody:
-            present.append(second)
+        for moment in present:
+            moment.append(second)
         sides.append(other)
     seed = int(rng.integers(2**62))  # both hands are one person's
     drawn = [draw_look(np.random.default_rng(seed), "hand", cast.models[one]) for one in sides]
     looks = tuple(storable(look, len(model.canonical)) for look in drawn)
-    meshes = tuple(tuple(person_mesh(cast.models[hand.side], hand) for hand in present) for present in everybody)
+    meshes = tuple(tuple(mesh for _, mesh in moment) for moment in present)
     held: tuple[Thing, ...] = ()
     if rng.random() < config.crowd.held:
         held = draw_held(rng, [mesh[0] for mesh in meshes], model)
@@ -309,7 +309,7 @@ def _draw_hands(config: PeopleConfig, cast: Cast, rng: np.random.Generator, mome
     return GeneratedScene(
         subject="hand",
         model=cast.name,
-        people=tuple(map(tuple, everybody)),
+        people=tuple(tuple(hand for hand, _ in moment) for moment in present),
         meshes=meshes,
         looks=looks,
         props=tuple(props),
@@ -338,13 +338,13 @@ def _moments_of_hand(
 
 def _floating(
     model: BodyModel, side: Side, shape: Floats, turn: NDArray[np.float64], pose: Floats, place: NDArray[np.float64]
-) -> Person:
+) -> tuple[Person, BodyMesh]:
     """A hand in the air, turned as a whole, the middle of its key points at a place."""
     pose = pose.copy()
     pose[0] = (turn @ pose[0]).astype(np.float32)
-    person = Person(side=side, shape=shape, pose=pose, transl=np.zeros(3, np.float32))
-    middle = person_mesh(model, person).keypoints[0].mean(0).double().numpy()
-    return dataclasses.replace(person, transl=(place - middle).astype(np.float32))
+    mesh = mesh_at_origin(model, shape, pose)
+    transl = (place - mesh.keypoints[0].mean(0).double().numpy()).astype(np.float32)
+    return Person(side=side, shape=shape, pose=pose, transl=transl), moved(mesh, transl)
 
 
 def _spot(rng: np.random.Generator, room: Room, near: float, far: float) -> NDArray[np.float64]:

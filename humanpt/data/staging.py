@@ -9,6 +9,7 @@ Letters: V vertices, J joints, S shape parameters, K key points.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,11 +56,22 @@ def body_model(name: str, side: Side) -> BodyModel:
 
 
 @torch.no_grad()
-def person_mesh(model: BodyModel, person: Person) -> BodyMesh:
-    """The mesh of one person, a batch of one."""
-    shape, pose, transl = (torch.from_numpy(values)[None] for values in (person.shape, person.pose, person.transl))
-    mesh: BodyMesh = model(shape, pose, transl)
+def mesh_at_origin(model: BodyModel, shape: Floats, pose: Floats) -> BodyMesh:
+    """The mesh of one person, a batch of one, the root joint where the model has it at no translation."""
+    mesh: BodyMesh = model(torch.from_numpy(shape)[None], torch.from_numpy(pose)[None], torch.zeros(1, 3))
     return mesh
+
+
+def moved(mesh: BodyMesh, transl: Floats) -> BodyMesh:
+    """A mesh shifted as a whole."""
+    shift = torch.from_numpy(transl)
+    places = {name: getattr(mesh, name) + shift for name in ("vertices", "joints", "keypoints")}
+    return dataclasses.replace(mesh, **places)
+
+
+def person_mesh(model: BodyModel, person: Person) -> BodyMesh:
+    """The mesh of one person in the world, a batch of one."""
+    return moved(mesh_at_origin(model, person.shape, person.pose), person.transl)
 
 
 def truth_layout(model: BodyModel) -> TruthLayout:
