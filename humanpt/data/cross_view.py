@@ -1,9 +1,8 @@
 """One capture to a shard of cross-view pairs: instants, boxes, subjects, pairs of cameras.
 
-The clips are read twice: quickly, for their clocks (`clock_offset.py`), then side by side. At each instant every
-camera's frame goes to a detector and a tracker of its own; boxes of one subject are found in each other
-(`association.py`), and every `pairs.every` seconds pairs of cameras are chosen for each subject. What is kept is one
-frame per camera, and per subject and pair of cameras the small pictures of its last pair.
+All cameras look at every instant (`watch.py`); boxes of one subject are found in each other (`association.py`), and
+every `pairs.every` seconds pairs of cameras are chosen for each subject (`view_pairs.py`). What is kept is one frame
+per camera, and per subject and pair of cameras the pictures of its last pair.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -21,37 +21,15 @@ from numpy.typing import NDArray
 from humanpt.config import to_dict
 from humanpt.data.association import Association, Group, Sighting
 from humanpt.data.capture_rules import CaptureConfig, CaptureRules
-from humanpt.data.clock_offset import ClockOffset, estimate_offsets, motion_trace
 from humanpt.data.crops import share_inside, square_around
-from humanpt.data.frame import Clip, Frame
-from humanpt.data.harvest import CameraHarvest, Harvest, content_hash, side_of
-from humanpt.data.instants import SideBySide
+from humanpt.data.harvest import Harvest, content_hash, side_of
 from humanpt.data.pairs import Candidate, PairConfig
 from humanpt.data.shards import Kind, PairRecord, Picture, ShardWriter, Source
-from humanpt.data.sources.camera import CameraModel
-from humanpt.data.straighten import straight_box, straight_crop, straight_mask
-from humanpt.data.video import open_clip
+from humanpt.data.straighten import straight_crop, straight_mask
 from humanpt.data.view_pairs import ViewPairChooser
-from humanpt.data.views import Capture, View
-from humanpt.detect.choose import make_detector
-from humanpt.detect.detector import Detections, Detector
-from humanpt.detect.tracking import Tracker
-from humanpt.errors import InputError
+from humanpt.data.views import Capture
+from humanpt.data.watch import Eye, open_eyes, set_clocks, watch
 from humanpt.workers import Tell
-
-
-@dataclasses.dataclass(eq=False, kw_only=True)
-class _Eye:
-    """One camera at work."""
-
-    view: View
-    clip: Clip
-    camera: CameraModel | None
-    detector: Detector
-    tracker: Tracker
-    told: CameraHarvest
-    detections: Detections = dataclasses.field(default_factory=Detections.none)
-    frame: Frame | None = None
 
 
 def harvest_capture(capture: Capture, config: CaptureConfig, part: Path, tell: Tell) -> Harvest:
@@ -70,15 +48,13 @@ def harvest_capture(capture: Capture, config: CaptureConfig, part: Path, tell: T
     began = time.perf_counter()
     cv2.setNumThreads(1)  # a process per core is the parallelism here
     result = Harvest(name=capture.name, notes=list(capture.notes))
-    eyes = _open(capture, config, result.notes)
+    eyes = open_eyes(capture, config, result.notes)
     clips = [eye.clip for eye in eyes]
     result.cameras = [eye.told for eye in eyes]
     result.reader = ", ".join(sorted({clip.reader for clip in clips}))
     result.codec = ", ".join(sorted({clip.codec for clip in clips}))
     result.width, result.height = max(clip.width for clip in clips), max(clip.height for clip in clips)
-    for eye, offset in zip(eyes, _offsets(capture, clips, config), strict=True):
-        eye.told.offset, eye.told.measured_offset = offset.seconds, offset.measured
-        eye.told.confidence = offset.confidence
+    set_clocks(capture, eyes, config)
     sources = [_source(capture, eye, config) for eye in eyes]
     with ShardWriter(
         part,
@@ -96,48 +72,7 @@ def harvest_capture(capture: Capture, config: CaptureConfig, part: Path, tell: T
     return result
 
 
-def _open(capture: Capture, config: CaptureConfig, notes: list[str]) -> list[_Eye]:
-    """Open all clips and fit their cameras to them; who does not fit is left out if the user said so."""
-    eyes = []
-    for view in capture.views:
-        clip = open_clip(view.clip.path, config.decoder, frame_rate=config.capture.frame_rate)
-        camera, note = view.camera, None
-        if camera is not None:
-            try:
-                camera, note = camera.fitted(clip.width, clip.height)
-            except InputError as error:
-                if config.capture.strays == "refuse":
-                    raise InputError(f"{view.clip.path}: {error}, or set capture.strays=skip") from None
-                notes.append(f"left out: {error}")
-                continue
-        eyes.append(
-            _Eye(
-                view=view,
-                clip=clip,
-                camera=camera,
-                detector=make_detector(config.detector, config.subject, config.detect, config.motion),
-                tracker=Tracker(config.track),
-                told=CameraHarvest(name=view.name, clip=view.clip.name, rate=clip.rate or 0.0, note=note or ""),
-            )
-        )
-    if len(eyes) < 2:
-        raise InputError(f"{capture.path}: fewer than two cameras are left ({'; '.join(notes)}); cross-view needs two")
-    return eyes
-
-
-def _offsets(capture: Capture, clips: list[Clip], config: CaptureConfig) -> list[ClockOffset]:
-    rules = config.capture
-    if rules.sync == "none" or capture.timed:
-        return [ClockOffset(seconds=0.0, measured=float("nan"), confidence=0.0) for _ in clips]
-    return estimate_offsets(
-        [motion_trace(clip.frames(), rules.sync_seconds) for clip in clips],
-        longest=rules.max_offset,
-        confidence=rules.min_confidence,
-        smallest=rules.min_offset,
-    )
-
-
-def _source(capture: Capture, eye: _Eye, config: CaptureConfig) -> Source:
+def _source(capture: Capture, eye: Eye, config: CaptureConfig) -> Source:
     return Source(
         path=eye.view.clip.name,
         sha256=content_hash(eye.view.clip.path),
@@ -153,7 +88,7 @@ def _source(capture: Capture, eye: _Eye, config: CaptureConfig) -> Source:
     )
 
 
-def _ledger_note(eye: _Eye) -> str:
+def _ledger_note(eye: Eye) -> str:
     notes = [f"clock offset {eye.told.offset:+.3f} s"] if eye.told.offset else []
     notes += ["pixels without lens distortion"] if eye.camera is not None and not eye.camera.straight else []
     return "; ".join([*notes, *([eye.told.note] if eye.told.note else [])])
@@ -162,7 +97,7 @@ def _ledger_note(eye: _Eye) -> str:
 class _Cut:
     """A picture that is cut when it is first asked for."""
 
-    def __init__(self, eye: _Eye, sighting: Sighting, square: NDArray[np.float32], rules: PairConfig) -> None:
+    def __init__(self, eye: Eye, sighting: Sighting, square: NDArray[np.float32], rules: PairConfig) -> None:
         self._eye, self._sighting, self._square, self._rules = eye, sighting, square, rules
 
     @cached_property
@@ -190,7 +125,7 @@ class _Reaper:
     """The state of one capture's harvest."""
 
     def __init__(
-        self, capture: Capture, eyes: list[_Eye], config: CaptureConfig, shard: ShardWriter, result: Harvest
+        self, capture: Capture, eyes: list[Eye], config: CaptureConfig, shard: ShardWriter, result: Harvest
     ) -> None:
         self.capture = capture
         self.eyes = eyes
@@ -204,50 +139,12 @@ class _Reaper:
         self.kept: set[int] = set()
 
     def run(self, tell: Tell) -> None:
-        """Read all clips side by side."""
-        for eye in self.eyes:
-            eye.detector.start(eye.view.clip.name, eye.clip.width, eye.clip.height)
-        reader = SideBySide(
-            [eye.clip for eye in self.eyes],
-            [eye.told.offset for eye in self.eyes],
-            [eye.view.times for eye in self.eyes],
-            self.config.rate,
-            self.config.capture.max_skew,
-        )
-        told = 0
-        for instant, frames in reader:
-            if sum(reader.frames) - told >= 25:
-                tell(sum(reader.frames) - told)
-                told = sum(reader.frames)
-            for subject, group in sorted(self._look(instant, frames).items()):
+        """Look at every instant, and choose."""
+        for instant, sightings in watch(self.eyes, self.config, tell):
+            for subject, group in sorted(self.association.update(sightings).items()):
                 if self.chooser.due(subject, instant):
                     self._pair(instant, subject, group)
-        tell(sum(reader.frames) - told)
-        self._finish(reader)
-
-    def _look(self, instant: float, frames: list[Frame | None]) -> dict[int, Group]:
-        """Detect, follow and group the subjects of one instant."""
-        sightings = []
-        for number, (eye, frame) in enumerate(zip(self.eyes, frames, strict=True)):
-            eye.frame = frame
-            if frame is None:
-                continue
-            eye.detections = eye.detector.detect(frame)
-            eye.told.looked += 1
-            eye.told.found += len(eye.detections) > 0
-            self.result.boxes += len(eye.detections)
-            step = eye.tracker.update(instant, eye.detections)
-            for index, track in enumerate(step.ids):
-                sightings.append(
-                    Sighting(
-                        camera=number,
-                        index=index,
-                        track=track,
-                        kind=eye.detections.kinds[index],
-                        box=straight_box(eye.detections.boxes[index], eye.camera),
-                    )
-                )
-        return self.association.update(sightings)
+        self._finish()
 
     def _pair(self, instant: float, subject: int, group: Group) -> None:
         """Choose pairs of cameras for one subject at one instant, and write them."""
@@ -301,30 +198,29 @@ class _Reaper:
             cam_from_world=None if eye.camera is None else eye.camera.cam_from_world,
         )
 
-    def _finish(self, reader: SideBySide) -> None:
+    def _finish(self) -> None:
         """Sum up what the cameras gave."""
-        result = self.result
-        for number, eye in enumerate(self.eyes):
-            told = eye.told
-            eye.tracker.finish()
-            told.frames, told.duration = reader.frames[number], reader.ends[number]
-            result.jumps += eye.tracker.jumps
-            result.tracks += eye.tracker.tracks
-            remarks = [*eye.clip.damage, eye.detector.remark, told.note]
-            result.notes += [f"{told.name}: {remark}" for remark in remarks if remark]
-        result.frames = sum(told.frames for told in result.cameras)
-        result.looked = sum(told.looked for told in result.cameras)
-        result.found = sum(told.found for told in result.cameras)
-        result.duration = max(told.duration for told in result.cameras)
+        result, cameras = self.result, self.result.cameras
+        for eye in self.eyes:
+            remarks = [*eye.clip.damage, eye.detector.remark, eye.told.note]
+            result.notes += [f"{eye.told.name}: {remark}" for remark in remarks if remark]
+        result.frames = sum(told.frames for told in cameras)
+        result.looked = sum(told.looked for told in cameras)
+        result.found = sum(told.found for told in cameras)
+        result.boxes = sum(told.boxes for told in cameras)
+        result.tracks = sum(eye.tracker.tracks for eye in self.eyes)
+        result.jumps = sum(eye.tracker.jumps for eye in self.eyes)
+        result.duration = max(told.duration for told in cameras)
         result.kept_tracks = len(self.kept)
         self.rejected["crowded"] += self.association.crowded
         result.rejected = {reason: count for reason, count in sorted(self.rejected.items()) if count}
-        lengths = [max(eye.told.duration, eye.clip.duration or 0.0) for eye in self.eyes]
-        result.notes += _remarks(self.capture, result.cameras, lengths, self.config.capture)
+        result.notes += remarks_on(self.capture, self.eyes, self.config.capture)
 
 
-def _remarks(capture: Capture, cameras: list[CameraHarvest], lengths: list[float], rules: CaptureRules) -> list[str]:
-    """What a person should know of a capture's geometry and time."""
+def remarks_on(capture: Capture, eyes: Sequence[Eye], rules: CaptureRules) -> list[str]:
+    """What a person should know of a capture's geometry and time, once it has been watched."""
+    cameras = [eye.told for eye in eyes]
+    lengths = [eye.length for eye in eyes]
     notes = []
     if not capture.calibrated:
         notes.append("no calibration with camera poses: pairs by time alone, no rule on the angle between cameras")

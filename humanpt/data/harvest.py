@@ -77,6 +77,7 @@ class CameraHarvest:
     frames: int = 0
     looked: int = 0
     found: int = 0
+    boxes: int = 0
     duration: float = 0.0
     """Time of the last frame, in seconds."""
     offset: float = 0.0

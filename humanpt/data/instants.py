@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class SideBySide:
         """When the last frame decoded of each clip was shown, in its own time."""
         return [stream.end for stream in self._streams]
 
-    def __iter__(self) -> Iterator[tuple[float, list[Frame | None]]]:
+    def __iter__(self) -> Generator[tuple[float, list[Frame | None]]]:
         """The common time of each instant, and the frame of each camera, None where it has none.
 
         Instants that only one camera saw are passed over.
