@@ -263,7 +263,7 @@ def test_gradients_are_exact(hand):
         mesh = model(shape, rotvec_to_rotmat(turns), transl)
         return mesh.vertices[:, ::200], mesh.keypoints, mesh.orientations[:, 4]
 
-    assert torch.autograd.gradcheck(some_points, (shape, turns.requires_grad_(), transl))
+    assert torch.autograd.gradcheck(some_points, (shape, turns.requires_grad_(), transl), fast_mode=True)
 
 
 def test_the_model_computes_in_the_precision_it_is_given(hand):
@@ -272,3 +272,14 @@ def test_the_model_computes_in_the_precision_it_is_given(hand):
     quick = hand(shape.float(), pose.float(), transl.float())
     assert exact.vertices.dtype == torch.float64
     assert_close(quick.vertices.double(), exact.vertices, atol=2e-6, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_gives_the_same_people(name, request):
+    model = request.getfixturevalue(name)
+    shape, pose, transl = random_people(model, 40)
+    here = model(shape, pose, transl)
+    there = copy.deepcopy(model).cuda()(shape.cuda(), pose.cuda(), transl.cuda())
+    assert_close(there.vertices.cpu(), here.vertices, atol=5e-6, rtol=0)
+    assert_close(there.keypoints.cpu(), here.keypoints, atol=5e-6, rtol=0)
