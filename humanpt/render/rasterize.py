@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from humanpt.geometry.cameras import project
 from humanpt.render.zbuffer import MAX_FACES, NEAR, nearest_depths, nearest_faces
 
-_AREA_STEPS = float(1 << 44)  # per square metre, so that sums of normals are integers and need no order
+_AREA_STEPS = float(1 << 44)  # per square metre
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,15 +134,30 @@ def vertex_normals(faces: Tensor, vertices: Tensor) -> Tensor:
         vertices: (B, V, 3) metres.
 
     Returns:
-        (B, V, 3) unit vectors outward, in the axes of the vertices; 0 at vertices without a face.
+        (B, V, 3) unit vectors outward, in the axes of the vertices, without gradients; 0 at vertices without a face.
     """
-    a, b, c = (vertices.index_select(1, faces[:, i]) for i in range(3))
-    twice = torch.linalg.cross(b - a, c - a, dim=-1)  # (B, F, 3)
-    whole = (twice.double() * _AREA_STEPS).round().long()
-    total = torch.zeros(vertices.shape, dtype=torch.int64, device=vertices.device)
-    for i in range(3):
-        total.index_add_(1, faces[:, i], whole)
-    return normalize(total.double(), dim=-1).to(vertices.dtype)
+    if vertices.device.type == "cpu" and len(vertices) > 1:  # one after the other, in a cache
+        return torch.cat([vertex_normals(faces, one[None]) for one in vertices])
+    batch, count = vertices.shape[:2]
+    columns = faces.T.contiguous()
+    (ux, wx), (uy, wy), (uz, wz) = (_two_edges(values.contiguous(), columns) for values in vertices.unbind(-1))
+    twice = (uy * wz).sub_(uz * wy), (uz * wx).sub_(ux * wz), (ux * wy).sub_(uy * wx)  # 3 of (B, F)
+    first = torch.arange(batch, device=vertices.device)[:, None] * count
+    corners = [(column + first).view(-1) for column in columns]
+    total = torch.zeros(3, batch * count, dtype=torch.int64, device=vertices.device)
+    for axis, values in zip(total, twice, strict=True):
+        whole = values.double().mul_(_AREA_STEPS).round_().long().view(-1)  # sums of integers ask for no order
+        for corner in corners:
+            axis.scatter_add_(0, corner, whole)
+    x, y, z = total.double()
+    length = (x * x).add_(y * y).add_(z * z).sqrt_().clamp_(min=1)
+    return (torch.stack([x, y, z], dim=-1) / length[:, None]).to(vertices.dtype).view(batch, count, 3)
+
+
+def _two_edges(values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """From the first corner to the second and to the third, along one axis: (B, V) and (3, F) to two of (B, F)."""
+    a, b, c = (values.index_select(1, column) for column in columns)
+    return b.sub_(a), c.sub_(a)
 
 
 def normals(raster: Raster, faces: Tensor, vertices: Tensor, *, smooth: bool = True) -> Tensor:
