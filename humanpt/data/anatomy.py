@@ -11,6 +11,7 @@ down is +y, forward is -z and the person's left is +x. Work is in float64: draws
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from humanpt.body.model import BodyModel
+from humanpt.body.skinning import tree_levels
 from humanpt.errors import InputError
 
 Array = NDArray[np.float64]
@@ -28,6 +30,8 @@ FINGERS = ("thumb", "index", "middle", "ring", "little")
 DOWN = np.array([0.0, 1.0, 0.0])
 FORWARD = np.array([0.0, 0.0, -1.0])
 LEFT = np.array([1.0, 0.0, 0.0])
+EYE = np.eye(3)
+CROSS = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0.0]])
 
 # Part names used here, with the joints that make up each part from the root outwards, per family of rigs.
 ANNY_TRUNK = {
@@ -174,14 +178,14 @@ def across(direction: Array, normal: Array) -> Array:
     return unit(direction - (direction @ normal) * normal)
 
 
-def about(axis: Array, angle: Array) -> Array:
-    """Rotation by `angle` (N,) radians about one unit axis (3,) or one per pose (N, 3), as (N, 3, 3)."""
-    axis = np.broadcast_to(axis, (*np.shape(angle), 3))
-    x, y, z = axis[..., 0], axis[..., 1], axis[..., 2]
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
-    sine, versine = np.sin(angle)[..., None, None], (1.0 - np.cos(angle))[..., None, None]
-    result: Array = np.eye(3) + sine * cross + versine * (cross @ cross)
+def about(axis: Array, angle: Array | float) -> Array:
+    """Rotations by angles (...) in radians about unit axes (..., 3), as (..., 3, 3); one axis serves many angles.
+
+    Source: Rodrigues' formula, I + sin K + (1 - cos) K K with K the cross matrix of the axis.
+    """
+    cross = (axis @ CROSS).reshape(*axis.shape, 3)
+    turn = np.asarray(angle, dtype=np.float64)[..., None, None]
+    result: Array = EYE + np.sin(turn) * cross + (1.0 - np.cos(turn)) * (cross @ cross)
     return result
 
 
@@ -215,22 +219,26 @@ def twist_angle(rotation: Array, axis: Array) -> Array:
     return result
 
 
+@cache
+def _generations(parents: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """Joints and their parents, one generation after the other, without the root."""
+    return [(level, [parents[joint] for joint in level]) for level, _ in tree_levels(parents)[1:]]
+
+
 def absolute(parents: Sequence[int], local: Array) -> Array:
     """Absolute rotations (N, J, 3, 3), relative to the reference pose, from each joint's own (N, J, 3, 3)."""
     result = local.copy()
-    for joint, parent in enumerate(parents):
-        if parent >= 0:
-            result[:, joint] = result[:, parent] @ local[:, joint]
+    for joints, above in _generations(tuple(parents)):
+        result[:, joints] = result[:, above] @ local[:, joints]
     return result
 
 
 def positions(skeleton: Skeleton, orientations: Array) -> Array:
     """Joints (N, J, 3) in metres, the root where it rests, of absolute rotations (N, J, 3, 3)."""
     result = np.repeat(skeleton.rest[None], len(orientations), axis=0)
-    for joint, parent in enumerate(skeleton.parents):
-        if parent >= 0:
-            offset = skeleton.rest[joint] - skeleton.rest[parent]
-            result[:, joint] = result[:, parent] + orientations[:, parent] @ offset
+    for joints, above in _generations(skeleton.parents):
+        offsets = (skeleton.rest[joints] - skeleton.rest[above])[..., None]
+        result[:, joints] = result[:, above] + (orientations[:, above] @ offsets)[..., 0]
     return result
 
 

@@ -19,7 +19,8 @@ from humanpt.data.anatomy import FINGERS, SIDES, Array, Skeleton, skeleton_of
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-POSES_AT_ONCE = 128
+POSES_AT_ONCE = 16
+CANDIDATES = 48
 PER_PART = 8
 SPHERE_FOLD = {"body": 0.02, "hand": 0.002}
 """Metres between two spheres in the reference pose below which they lie on either side of a fold of skin."""
@@ -82,15 +83,20 @@ class Spheres:
         vertices = model.rest(model.mean_shape())[0].double().cpu().numpy()
         joint = model.vertex_joint.cpu().numpy()
         number, meet = rigid_parts(skeleton)
-        centres, radii = _inscribed(vertices, _normals(vertices, model.faces.cpu().numpy()))
         parts = [np.flatnonzero(number[joint] == k) for k in range(len(meet))]
-        chosen = np.concatenate([_covering(vertices, centres, radii, mine, per_part) for mine in parts])
-        self.joint = joint[chosen]
-        radius = radii[chosen]
+        sample = np.concatenate([mine[:: max(1, len(mine) // CANDIDATES)] for mine in parts])
+        centres, radii = _inscribed(vertices, _normals(vertices, model.faces.cpu().numpy()), sample)
+        chosen = np.concatenate(
+            [
+                _covering(vertices[sample], centres, radii, number[joint[sample]] == k, per_part)
+                for k in range(len(meet))
+            ]
+        )
+        self.joint = joint[sample[chosen]]
         self.offset = centres[chosen] - skeleton.rest[self.joint]
+        radius = radii[chosen]
         part = number[self.joint]
-        apart = np.linalg.norm(centres[chosen][:, None] - centres[chosen][None], axis=-1)
-        gap = apart - radius[:, None] - radius[None]
+        gap = np.linalg.norm(centres[chosen][:, None] - centres[chosen][None], axis=-1) - radius[:, None] - radius[None]
         tested = ~meet[part[:, None], part[None]] & (gap > SPHERE_FOLD[model.layout.subject])
         limit = radius[:, None] + radius[None] - give * np.minimum(radius[:, None], radius[None])
         self.limit = np.where(tested, limit**2, -1.0).astype(np.float32)
@@ -104,17 +110,23 @@ class Spheres:
         part.offset, part.limit = self.offset[kept], self.limit[np.ix_(kept, kept)]
         return part
 
-    def overlapping(self, joints: Array, orientations: Array) -> Integers:
-        """Number of pairs of spheres (N,) that overlap, for joints (N, J, 3) and absolute rotations (N, J, 3, 3)."""
-        counts = []
+    def forgive(self, joints: Sequence[int]) -> None:
+        """Test no sphere of these joints against another of them any more, because that is done elsewhere."""
+        mine = np.isin(self.joint, list(joints))
+        self.limit[np.ix_(mine, mine)] = -1.0
+
+    def overlapping(self, joints: Array, orientations: Array) -> Flags:
+        """Whether spheres overlap (N,), for joints (N, J, 3) and absolute rotations (N, J, 3, 3)."""
+        result = np.empty(len(joints), dtype=bool)
         for first in range(0, len(joints), POSES_AT_ONCE):
             here = slice(first, first + POSES_AT_ONCE)
             turned = (orientations[here][:, self.joint] @ self.offset[..., None])[..., 0]
-            centres = (joints[here][:, self.joint] + turned - joints[here, :1]).astype(np.float32)
-            square = np.sum(centres**2, axis=-1)
-            distance = square[:, :, None] + square[:, None] - 2.0 * centres @ np.swapaxes(centres, -1, -2)
-            counts.append(np.count_nonzero(distance < self.limit, axis=(1, 2)) // 2)
-        result: Integers = np.concatenate(counts)
+            centres = joints[here][:, self.joint] + turned - joints[here, :1]
+            square, one = np.sum(centres**2, axis=-1, keepdims=True), np.ones((*centres.shape[:2], 1))
+            left = np.concatenate([-2.0 * centres, square, one], axis=-1).astype(np.float32)
+            right = np.concatenate([centres, one, square], axis=-1).astype(np.float32)
+            distance = left @ np.swapaxes(right, -1, -2)  # (N, S, S) squared
+            result[here] = (distance < self.limit).reshape(len(distance), -1).any(axis=1)
         return result
 
 
@@ -129,39 +141,35 @@ def _normals(vertices: Array, faces: Integers) -> Array:
     return result
 
 
-def _inscribed(vertices: Array, normals: Array) -> tuple[Array, Array]:
-    """Largest sphere that touches each vertex from inside and holds no other: centres (V, 3) and radii (V,)."""
-    radii = np.empty(len(vertices))
-    for first in range(0, len(vertices), 256):
-        here = slice(first, first + 256)
-        gap = vertices[here, None] - vertices[None]  # from every other vertex to this one
-        height = np.einsum("avc,ac->av", gap, normals[here])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            radius = np.einsum("avc,avc->av", gap, gap) / (2 * height)
-        radii[here] = np.where(height > 1e-6, radius, np.inf).min(axis=1)
-    radii = np.minimum(radii, 0.2)
-    return vertices - radii[:, None] * normals, radii
+def _inscribed(vertices: Array, normals: Array, sample: Integers) -> tuple[Array, Array]:
+    """Largest sphere that touches a vertex from inside and holds no other, for P vertices: (P, 3) and radii (P,)."""
+    radii = np.empty(len(sample))
+    for first in range(0, len(sample), 128):
+        mine = sample[first : first + 128]
+        gap = vertices[mine, None] - vertices[None]  # from every other vertex to this one
+        height = np.einsum("avc,ac->av", gap, normals[mine])
+        square = np.einsum("avc,avc->av", gap, gap)
+        radius = square / (2 * np.where(height > 1e-6, height, np.nan))
+        radii[first : first + 128] = np.nanmin(radius, axis=1)
+    return vertices[sample] - radii[:, None] * normals[sample], radii
 
 
-def _covering(vertices: Array, centres: Array, radii: Array, mine: Integers, most: int) -> Integers:
-    """Choose spheres of one part, each time the one that brings the surface points worst covered nearest."""
-    if not len(mine):
-        return mine
-    sample = mine[:: max(1, len(mine) // 400)]
-    gaps = (
-        np.linalg.norm(vertices[sample][:, None] - centres[sample][None], axis=-1) - radii[sample]
-    )  # (points, spheres)
+def _covering(points: Array, centres: Array, radii: Array, mine: Flags, most: int) -> Integers:
+    """Choose spheres of one part, each time the one that covers best what is not yet covered of its surface points."""
+    own = np.flatnonzero(mine)
+    if not len(own):
+        return own
+    gaps = np.linalg.norm(points[own][:, None] - centres[own][None], axis=-1) - radii[own]  # (points, spheres)
     gaps = np.maximum(gaps, 0)
-    left = np.full(len(sample), np.inf)
-    chosen: list[int] = [int(np.argmax(radii[sample]))]
+    chosen = [int(np.argmax(radii[own]))]
     left = gaps[:, chosen[0]]
-    while len(chosen) < most and left.max() > 0.15 * np.median(radii[sample]):
+    while len(chosen) < most and left.max() > 0.15 * np.median(radii[own]):
         best = int(np.argmin(np.sum(np.minimum(gaps, left[:, None]) ** 2, axis=0)))
         if best in chosen:
             break
         chosen.append(best)
         left = np.minimum(left, gaps[:, best])
-    result: Integers = sample[np.array(chosen)]
+    result: Integers = own[np.array(chosen)]
     return result
 
 

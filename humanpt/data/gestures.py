@@ -15,6 +15,8 @@ import numpy as np
 from humanpt.data.anatomy import FINGERS, Array, Side, Skeleton, about, across, angle_about, unit
 
 LONG_FINGERS = FINGERS[1:]
+THUMB_REST_BEND = 0.1
+"""Flexion of the thumb's last joint in the reference pose, in radians: a rig shows no bone beyond it."""
 
 # Range of every angle, in degrees. Finger flexion and abduction: Norkin and White, Measurement of Joint Motion, 5th
 # edition; little extension beyond straight is left out because it is rare at rest.
@@ -331,36 +333,38 @@ class HandRotations:
         self._measure_thumb(skeleton)
 
     def _measure_fingers(self, skeleton: Skeleton) -> None:
-        self.finger_axes: dict[str, tuple[Array, Array, Array]] = {}  # curl at the knuckle, middle and tip joint
-        self.finger_rest: dict[str, tuple[float, float, float, float]] = {}  # flexion, abduction, middle, tip
+        """Axes about which the four fingers bend, and how far they are bent and spread in the reference pose."""
         knuckles = np.stack([skeleton.rest[self.chains[finger][0]] for finger in LONG_FINGERS])
+        curls, middle_axes, tip_axes, from_rest, bends = [], [], [], [], []
         for k, finger in enumerate(LONG_FINGERS):
             # The knuckles form an arch, and each finger bends at right angles to its piece of it.
             tangent = across(knuckles[max(k - 1, 0)] - knuckles[min(k + 1, 3)], self.along)
-            roll = 0.6 * angle_about(self.along, self.thumbward, tangent)
-            curl = about(self.along, np.array([roll]))[0] @ self.curl
+            curl = about(self.along, 0.6 * angle_about(self.along, self.thumbward, tangent)) @ self.curl
             first, second, third = self.chains[finger]
             proximal, middle = skeleton.bone(first, second), skeleton.bone(second, third)
-            flexion = float(np.arcsin(np.clip(-(proximal @ self.back), -1, 1)))
-            abduction = float(np.arctan2(proximal @ self.thumbward, proximal @ self.along))
+            flexion = np.arcsin(np.clip(-(proximal @ self.back), -1, 1))
+            abduction = np.arctan2(proximal @ self.thumbward, proximal @ self.along)
             middle_axis = across(curl, proximal)
-            bend = max(angle_about(middle_axis, proximal, middle), 0.0)
-            self.finger_axes[finger] = (curl, middle_axis, across(curl, middle))
-            self.finger_rest[finger] = (flexion, abduction, bend, 0.3 * bend)
+            curls.append(curl)
+            middle_axes.append(middle_axis)
+            tip_axes.append(across(curl, middle))
+            from_rest.append((about(curl, flexion) @ about(self.aside, abduction)).T)
+            bends.append(max(angle_about(middle_axis, proximal, middle), 0.0))
+        self.curls, self.middle_axes, self.tip_axes = np.stack(curls), np.stack(middle_axes), np.stack(tip_axes)
+        self.from_rest = np.stack(from_rest)  # (4, 3, 3) straightens the first bone of each finger
+        self.rest_bend = np.array(bends)
 
     def _measure_thumb(self, skeleton: Skeleton) -> None:
+        """Axes about which the thumb turns, and its opposition and spread in the reference pose."""
         first, second, third = self.chains["thumb"]
-        base = skeleton.bone(first, second)
-        self.thumb_base = base
+        base, last = skeleton.bone(first, second), skeleton.bone(second, third)
         outward = across(base, self.along)
-        self.thumb_rest_opposition = float(np.arctan2(-(outward @ self.back), outward @ self.thumbward))
-        self.thumb_rest_spread = float(np.arccos(np.clip(base @ self.along, -1, 1)))
+        self.rest_opposition = float(np.arctan2(-(outward @ self.back), outward @ self.thumbward))
+        self.rest_spread = float(np.arccos(np.clip(base @ self.along, -1, 1)))
         self.oppose = np.cross(self.thumbward, -self.back)  # turns the thumb's side out of the palm
-        # The thumb bends across the palm: half towards the little finger, half down into the palm.
-        self.thumb_axes = tuple(
-            np.cross(bone, across(unit(-self.thumbward - 0.6 * self.back), bone))
-            for bone in (skeleton.bone(second, third), skeleton.bone(second, third))
-        )
+        self.spread = np.cross(self.along, outward)  # turns the thumb away from the index finger
+        # The thumb bends across the palm: mostly towards the little finger, a little down into the palm.
+        self.thumb_curl = np.cross(last, across(unit(-self.thumbward - 0.6 * self.back), last))
 
     def __call__(self, local: Array, angles: Array) -> None:
         """Write the joint rotations of hands into poses.
@@ -380,19 +384,14 @@ class HandRotations:
         )
         for share, joint in zip((0.5, 1.0), self.palm, strict=False):
             local[:, joint] = about(self.curl, share * angle["cup"])
-        for finger in LONG_FINGERS:
-            (curl, middle_axis, tip_axis) = self.finger_axes[finger]
-            flexion, abduction, middle, tip = self.finger_rest[finger]
-            first, second, third = self.chains[finger]
-            wanted = about(curl, angle[f"{finger}_knuckle"]) @ about(self.aside, angle[f"{finger}_spread"])
-            now = about(curl, np.array([flexion])) @ about(self.aside, np.array([abduction]))
-            local[:, first] = wanted @ np.swapaxes(now, -1, -2)
-            local[:, second] = about(middle_axis, angle[f"{finger}_middle"] - middle)
-            local[:, third] = about(tip_axis, angle[f"{finger}_tip"] - tip)
+        knuckle, middle, tip = (list(joints) for joints in zip(*(self.chains[f] for f in LONG_FINGERS), strict=True))
+        wanted = about(self.curls, angles[:, _KNUCKLES]) @ about(self.aside, angles[:, _SPREADS])  # (N, 4, 3, 3)
+        local[:, knuckle] = wanted @ self.from_rest
+        local[:, middle] = about(self.middle_axes, angles[:, _MIDDLES] - self.rest_bend)
+        local[:, tip] = about(self.tip_axes, angles[:, _TIPS] - 0.3 * self.rest_bend)
         first, second, third = self.chains["thumb"]
-        turned = about(self.oppose, angle["thumb_opposition"] - self.thumb_rest_opposition)
-        outward = across(self.thumb_base, self.along)
-        spread = about(np.cross(self.along, outward), angle["thumb_spread"] - self.thumb_rest_spread)
-        local[:, first] = turned @ spread
-        local[:, second] = about(self.thumb_axes[0], angle["thumb_knuckle"] - 0.0)
-        local[:, third] = about(self.thumb_axes[1], angle["thumb_tip"] - 0.1)
+        local[:, first] = about(self.oppose, angle["thumb_opposition"] - self.rest_opposition) @ about(
+            self.spread, angle["thumb_spread"] - self.rest_spread
+        )
+        local[:, second] = about(self.thumb_curl, angle["thumb_knuckle"])
+        local[:, third] = about(self.thumb_curl, angle["thumb_tip"] - THUMB_REST_BEND)

@@ -88,7 +88,7 @@ class _Hand:
     def collides(self, rows: Array) -> Flags:
         """Whether hands (N, A) go through themselves."""
         turned = absolute(self.skeleton.parents, self.local(rows))
-        return self.spheres.overlapping(positions(self.skeleton, turned), turned) > 0
+        return self.spheres.overlapping(positions(self.skeleton, turned), turned)
 
 
 def _as_pose(model: BodyModel, orientations: Array) -> Tensor:
@@ -119,6 +119,8 @@ class BodyPoses:
         self.spheres = Spheres(model, self.skeleton, give=self.config.give)
         self.body = postures.BodyRotations(self.skeleton)
         self.hands = [_Hand(self.skeleton, self.spheres, side, self.config) for side in SIDES]
+        for hand in self.hands:
+            self.spheres.forgive(hand.joints)  # a hand is drawn free of itself
 
     def sample(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw poses (count, J, 3, 3)."""
@@ -149,7 +151,7 @@ class BodyPoses:
             local[:, wrist] = local[:, wrist] @ own[:, 0]
             local[:, others] = own[:, 1:]
         turned = absolute(self.skeleton.parents, local)
-        free = self.spheres.overlapping(positions(self.skeleton, turned), turned) == 0
+        free = ~self.spheres.overlapping(positions(self.skeleton, turned), turned)
         return turned, stances, free
 
 

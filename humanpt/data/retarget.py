@@ -126,17 +126,17 @@ def _zero_limbs(
 
     leg, arm = body.legs[side], body.arms[side]
     thigh = frame(recorded("thigh"), across(LEFT, recorded("thigh"))) @ leg.frame.T
-    shin = _laid(thigh @ about(leg.hinge, np.array([-leg.rest_knee]))[0], leg.shin_bone, recorded("shin"))
+    shin = _laid(thigh @ about(leg.hinge, -leg.rest_knee), leg.shin_bone, recorded("shin"))
     upper_bone = recorded("upperarm")
     hanging = motion.arms == "hanging"
     hinge = across(-LEFT, upper_bone) if hanging else unit(np.cross(upper_bone, FORWARD))
     upper = frame(upper_bone, -hinge) @ arm.frame.T
-    fore = _laid(upper @ about(arm.hinge, np.array([-arm.rest_elbow]))[0], arm.axis, recorded("forearm"))
+    fore = _laid(upper @ about(arm.hinge, -arm.rest_elbow), arm.axis, recorded("forearm"))
     # The hand in line with the forearm, its palm turned to the body, or down where the arms are level.
     axis = recorded("forearm")
     palm = arm.sign * -LEFT if hanging else DOWN
     turn = HANGING_PRONATION * arm.sign if hanging else 0.0
-    back = about(axis, np.array([turn]))[0] @ across(-palm, axis)
+    back = about(axis, turn) @ across(-palm, axis)
     hand = np.stack([axis, back, np.cross(axis, back)], axis=1) @ arm.hand_frame.T
     return {
         "clavicle": np.eye(3),
