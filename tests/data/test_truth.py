@@ -47,7 +47,8 @@ def test_the_mask_is_what_was_rendered(generated):
         assert (small != stored).mean() < 0.03
 
 
-def test_no_vertex_of_the_subject_is_seen_outside_of_its_mask(generated):
+def test_vertices_of_the_subject_lie_at_the_surface_that_is_seen_or_behind_it(generated):
+    shares = []
     for record, shown, truth in pictures(generated):
         person = Person(side=record.side, shape=shown.truth.shape, pose=shown.truth.pose, transl=shown.truth.transl)
         vertices = person_mesh(body_model(generated.truth.model, record.side), person).vertices[0]
@@ -60,7 +61,8 @@ def test_no_vertex_of_the_subject_is_seen_outside_of_its_mask(generated):
         on = np.isfinite(depth)
         # Where the surface is seen, vertices lie at it or behind it; at outlines the next pixel shows what is behind.
         assert (points[inside, 2].numpy()[on] > depth[on] - 0.04).mean() > 0.97
-        assert on.mean() > 0.3
+        shares.append(on.mean())
+    assert np.mean(shares) > 0.6
 
 
 def test_key_points_are_those_of_the_model(generated):
