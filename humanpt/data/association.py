@@ -116,7 +116,7 @@ class Association:
 
     def _by_place(self, sightings: Sequence[Sighting]) -> list[Group]:
         assert self._cameras is not None
-        rays = _Rays(self._cameras, sightings)
+        rays = _Rays([self._cameras[seen.camera] for seen in sightings], [seen.box for seen in sightings])
         costs = self._pair_costs(sightings, rays)
         left = list(range(len(sightings)))
         groups: list[Group] = []
@@ -186,9 +186,8 @@ class _Rays:
     focal lengths. Source: Hartley and Zisserman, Multiple View Geometry, 2nd edition, section 12.2.
     """
 
-    def __init__(self, cameras: Sequence[CameraModel], sightings: Sequence[Sighting]) -> None:
-        boxes = np.array([sighting.box for sighting in sightings], np.float64).reshape(-1, 4)
-        seen_by = [cameras[sighting.camera] for sighting in sightings]
+    def __init__(self, seen_by: Sequence[CameraModel], edges: Sequence[NDArray[np.float32]]) -> None:
+        boxes = np.array(edges, np.float64).reshape(-1, 4)
         self._projections = np.array([camera.projection for camera in seen_by]).reshape(-1, 3, 4)
         poses = np.array([camera.cam_from_world for camera in seen_by]).reshape(-1, 4, 4)
         matrices = np.array([camera.intrinsics for camera in seen_by]).reshape(-1, 3, 3)
@@ -237,6 +236,17 @@ def _null(rows: Doubles) -> Doubles:
     return np.asarray(point[..., :3] / last, np.float64)
 
 
+def triangulate(cameras: Sequence[CameraModel], boxes: Sequence[NDArray[np.float32]]) -> Doubles:
+    """(3,) the world point that two or more cameras with poses see amid their boxes, (4,) straight edges each."""
+    return _Rays(cameras, boxes).point(range(len(cameras)))
+
+
+def misses(cameras: Sequence[CameraModel], boxes: Sequence[NDArray[np.float32]]) -> Doubles:
+    """(C,) how far the centre of each camera's box is from the point that all see, as a share of its longer side."""
+    rays = _Rays(cameras, boxes)
+    return rays.missed(rays.point(range(len(cameras))))[0]
+
+
 def mismatch(camera1: CameraModel, box1: NDArray[np.float32], camera2: CameraModel, box2: NDArray[np.float32]) -> float:
     """How far the centres of two boxes are from being one point in space, as a share of each one's side; the larger.
 
@@ -246,8 +256,7 @@ def mismatch(camera1: CameraModel, box1: NDArray[np.float32], camera2: CameraMod
         camera1, camera2: with poses.
         box1, box2: (4,) straight edges in pixels.
     """
-    ends = [Sighting(camera=i, index=0, track=0, kind="body", box=box) for i, box in enumerate((box1, box2))]
-    return float(_Rays((camera1, camera2), ends).mismatch([(0, 1)])[0])
+    return float(_Rays((camera1, camera2), (box1, box2)).mismatch([(0, 1)])[0])
 
 
 def _alike(first: BoxKind, second: BoxKind) -> bool:

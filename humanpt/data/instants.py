@@ -52,7 +52,7 @@ class SideBySide:
         """When the last frame decoded of each clip was shown, in its own time."""
         return [stream.end for stream in self._streams]
 
-    def __iter__(self) -> Generator[tuple[float, list[Frame | None]]]:
+    def __iter__(self) -> Generator[tuple[float, list[Frame | None]], None, None]:
         """The common time of each instant, and the frame of each camera, None where it has none.
 
         Instants that only one camera saw are passed over.

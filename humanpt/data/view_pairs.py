@@ -14,7 +14,6 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 from typing import Protocol
 
@@ -85,7 +84,7 @@ class ViewPairChooser:
         self._entropy = [config.seed, zlib.crc32(name.encode("utf-8", "surrogateescape"))]
         self._rejected = rejected
         self._meter = ChangeMeter(config.pairs.margin)
-        self._cameras = cameras
+        self.angles = rotations(cameras)
         self._asked: dict[int, float] = {}
         self._latest: dict[tuple[int, int, int], tuple[Candidate, Candidate]] = {}
         self._uses: Counter[tuple[int, int]] = Counter()
@@ -135,18 +134,6 @@ class ViewPairChooser:
             chosen.append(ChosenViews(camera1=one[0], image1=one[1], camera2=two[0], image2=two[1]))
         return chosen
 
-    @cached_property
-    def angles(self) -> NDArray[np.float64]:
-        """(C, C) rotation between each two cameras in degrees, NaN where a pose is unknown."""
-        count = len(self._cameras)
-        angles = np.full((count, count), np.nan)
-        for (i, first), (j, second) in combinations(enumerate(self._cameras), 2):
-            if first is None or second is None or first.cam_from_world is None or second.cam_from_world is None:
-                continue
-            turn = first.cam_from_world[:3, :3] @ second.cam_from_world[:3, :3].T
-            angles[i, j] = angles[j, i] = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
-        return angles
-
     def _changed(self, which: tuple[int, int, int], images: tuple[Candidate, Candidate]) -> bool:
         """Whether the subject changed in at least one view since the same two cameras were paired last."""
         before = self._latest.get(which)
@@ -157,3 +144,14 @@ class ViewPairChooser:
             for now, old in zip(images, before, strict=True)
         ]
         return max(changes) >= self._rules.min_change
+
+
+def rotations(cameras: Sequence[CameraModel | None]) -> NDArray[np.float64]:
+    """(C, C) rotation between each two cameras in degrees, NaN where a pose is unknown."""
+    angles = np.full((len(cameras),) * 2, np.nan)
+    for (i, first), (j, second) in combinations(enumerate(cameras), 2):
+        if first is None or second is None or first.cam_from_world is None or second.cam_from_world is None:
+            continue
+        turn = first.cam_from_world[:3, :3] @ second.cam_from_world[:3, :3].T
+        angles[i, j] = angles[j, i] = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+    return angles

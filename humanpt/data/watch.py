@@ -7,7 +7,7 @@ camera's frame goes to a detector and a tracker of its own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from humanpt.data.association import Sighting
 from humanpt.data.capture_rules import CaptureConfig
@@ -111,7 +111,9 @@ def set_clocks(capture: Capture, eyes: Sequence[Eye], config: CaptureConfig) -> 
         eye.told.confidence = offset.confidence
 
 
-def watch(eyes: Sequence[Eye], config: CaptureConfig, tell: Tell) -> Iterator[tuple[float, list[Sighting]]]:
+def watch(
+    eyes: Sequence[Eye], config: CaptureConfig, tell: Tell
+) -> Generator[tuple[float, list[Sighting]], None, None]:
     """Look at every instant with all cameras.
 
     Args:

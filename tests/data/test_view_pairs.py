@@ -8,7 +8,7 @@ import pytest
 
 from humanpt.data.capture_rules import CaptureConfig, CaptureRules
 from humanpt.data.pairs import Candidate, PairConfig
-from humanpt.data.view_pairs import VIEW_REASONS, VIEW_TIPS, ViewPairChooser
+from humanpt.data.view_pairs import VIEW_REASONS, VIEW_TIPS, ViewPairChooser, rotations
 from tests import rigs
 from tests.scenes import texture
 
@@ -61,13 +61,11 @@ def test_cameras_are_paired_by_the_rotation_between_them():
 
 
 def test_the_angle_is_that_of_the_rotation():
-    choose, _ = chooser((0, 30, 90))
-    relative = [
-        np.degrees(np.arccos((np.trace(a.cam_from_world[:3, :3] @ b.cam_from_world[:3, :3].T) - 1) / 2))
-        for a, b in ((choose._cameras[0], choose._cameras[1]), (choose._cameras[0], choose._cameras[2]))
-    ]
-    np.testing.assert_allclose([choose.angles[0, 1], choose.angles[2, 0]], relative)
-    assert np.isnan(choose.angles[1, 1])
+    level = rigs.rig((0, 30, 90), lens=(), height=0.0)
+    angles = rotations([*level, None])
+    np.testing.assert_allclose([angles[0, 1], angles[2, 0], angles[1, 2]], [30, 90, 60])
+    assert np.isnan(angles[3]).all()
+    assert np.isnan(angles[1, 1])
 
 
 def test_cameras_of_unknown_place_are_all_paired():
