@@ -86,8 +86,11 @@ def _run(name: str, path: Path, scratch: Path, report: Report) -> None:
                     child.wait(0.5)
                 with contextlib.suppress(OSError):
                     read = min((scratch / READ).stat().st_size, TARGETS)
-                    report.advance(read - told)
-                    told = read
+                    if read > told:
+                        report.advance(read - told)
+                        told = read
+                        if read == TARGETS:
+                            report.stage(f"packing {name}", None, "file")
         finally:
             if child.poll() is None:
                 child.kill()
@@ -96,7 +99,7 @@ def _run(name: str, path: Path, scratch: Path, report: Report) -> None:
             log.seek(0)
             raise _failure(name, path, child.returncode, [line.strip() for line in log if line.strip()])
     (scratch / path.name).replace(path)
-    report.advance(TARGETS - told)
+    report.advance(1 if told == TARGETS else TARGETS - told)
 
 
 def _failure(name: str, path: Path, code: int, log: list[str]) -> HumanptError:

@@ -73,9 +73,16 @@ def test_a_build_leaves_the_model_alone_and_says_how_far_it_is(cache, builder, c
     assert [path.name for path in cache.rglob("*") if path.is_file()] == [built_file(NAME).name]
     assert not [path for path in built_file(NAME).parent.iterdir() if path.is_dir()]
     assert report.stages == [(f"building {NAME}, once", anny_build.TARGETS, "file")]
-    assert report.steps[0] == 5
-    assert sum(report.steps) == anny_build.TARGETS
+    assert report.steps == [5, anny_build.TARGETS - 5]
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_last_part_of_a_build_has_a_bar_of_its_own(cache, builder):
+    builder(LEAVES_MUCH.replace("printf 12345", f"printf %{anny_build.TARGETS}s x"))
+    report = Steps()
+    load_body_model(NAME, report=report)
+    assert [stage[0] for stage in report.stages] == [f"building {NAME}, once", f"packing {NAME}"]
+    assert report.steps == [anny_build.TARGETS, 1]
 
 
 def test_a_second_load_builds_nothing(cache, builder):
