@@ -230,7 +230,7 @@ def _batches(samples: DetectionSamples, config: FinetuneDetectionConfig, first_s
         samples,
         batch_sampler=StreamBatches(config.loop.batch_size, start_step=first_step, accumulate=config.loop.accumulate),
         num_workers=config.workers,
-        collate_fn=partial(collate, kinds=config.task.model.kinds),
+        collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=start_worker,
         prefetch_factor=4 if config.workers else None,

@@ -37,15 +37,15 @@ class PictureConfig:
     """Whose boxes are wanted."""
     size: int = 256
     """Side of a picture, in pixels; a multiple of 32."""
-    figures: tuple[float, float] = (0.06, 1.5)
+    figures: tuple[float, float] = (0.11, 1.4)
     """Least and greatest height of a whole person, as a share of the side; the logarithm is drawn evenly."""
-    near: tuple[float, float] = (0.35, 1.6)
+    near: tuple[float, float] = (0.45, 1.6)
     """Least and greatest longer side of a part of a person or of the surroundings of a hand, as a share of the side."""
     empty: float = 0.12
     """Share of pictures with nobody in them."""
-    crowd: float = 0.45
-    """Chance of one more person after each, up to 7; small figures are more."""
-    things: float = 2.5
+    crowd: float = 0.38
+    """Chance of one more person after each, up to 7; of small figures there are a few more."""
+    things: float = 2.0
     """Mean number of pasted things behind people; in front there are a third as many."""
     rooms: float = 0.25
     """Share of backgrounds that are generated rooms, where there are any."""
@@ -53,9 +53,9 @@ class PictureConfig:
     """Share of backgrounds that are plain clutter; all, where there are neither photographs nor rooms."""
     bars: float = 0.15
     """Share of pictures with grey bars at two sides, as letterboxed frames have them."""
-    min_pixels: float = 9.0
+    min_pixels: float = 12.0
     """A subject whose longer side is shorter, in pixels, is neither learned nor counted against the network."""
-    min_visible: float = 0.25
+    min_visible: float = 0.3
     """Nor is one of which a smaller share is visible."""
     photography: PhotographyConfig = field(default_factory=PhotographyConfig)
     """Light, lens and compression."""
@@ -177,13 +177,13 @@ class Composer:
                 return
             cutout = self.cutouts[int(rng.choice(self._by_framing[framing]))]
             if framing == Framing.FIGURE:
-                reach = common * math.exp(rng.normal(0, 0.25))
+                reach = common * math.exp(rng.normal(0, 0.25)) * (2.0 if self.config.subject == "hand" else 1.0)
             else:
                 low, high = self.config.near
                 reach = math.exp(rng.uniform(math.log(low), math.log(high if place == 0 else low * 1.5)))
             canvas.paste_person(cutout, reach, rng)
             more = self.config.crowd * (0.35 if framing == Framing.HAND else 1.0)
-            if rng.random() >= more + (0.3 if reach < 0.25 else 0.0):
+            if rng.random() >= more + (0.1 if reach < 0.25 else 0.0):
                 return
 
 
@@ -376,7 +376,7 @@ def _colours(rng: np.random.Generator) -> NDArray[np.float64]:
     """A 4 x 4 change of colours multiplied by alpha: saturation, tint, brightness, and haze or depth of black."""
     grey = np.full((3, 3), 1 / 3)
     mixed = grey + (np.eye(3) - grey) * np.clip(rng.normal(0.95, 0.2), 0.1, 1.5)
-    gain = np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.06, 3))
+    gain = np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.06, 3))
     matrix = np.eye(4)
     matrix[:3, :3] = gain[:, None] * mixed
     matrix[:3, 3] = rng.normal(0, 0.06)

@@ -20,23 +20,23 @@ Rgb = NDArray[np.uint8]
 class PhotographyConfig:
     """How often each thing happens to a picture; all are shares from 0 to 1."""
 
-    shadow: float = 0.2
+    shadow: float = 0.15
     """Hard or soft shadows fall across it."""
-    blur: float = 0.3
+    blur: float = 0.25
     """It is out of focus."""
     motion: float = 0.1
     """It moved while the shutter was open."""
-    coarse: float = 0.3
+    coarse: float = 0.2
     """It was once smaller."""
-    tone: float = 0.8
+    tone: float = 0.7
     """Exposure, contrast and gamma are off."""
     tint: float = 0.5
     """White is not white."""
-    grey: float = 0.08
+    grey: float = 0.06
     """It has no colours."""
-    noise: float = 0.4
+    noise: float = 0.3
     """The sensor is noisy."""
-    jpeg: float = 0.5
+    jpeg: float = 0.4
     """It was compressed hard."""
 
     def __post_init__(self) -> None:
@@ -81,9 +81,9 @@ def photograph(rgb: Rgb, config: PhotographyConfig, rng: np.random.Generator) ->
 
 def _tone(rng: np.random.Generator) -> NDArray[np.uint8]:
     """A curve of 256 values: exposure and gamma, then contrast about the middle."""
-    values = np.linspace(0, 1, 256) ** math.exp(rng.normal(0, 0.3))
-    values = values * math.exp(rng.normal(0, 0.18))
-    values = 0.5 + (values - 0.5) * math.exp(rng.normal(0, 0.2)) + rng.normal(0, 0.05)
+    values = np.linspace(0, 1, 256) ** math.exp(rng.normal(0, 0.22))
+    values = values * math.exp(rng.normal(0, 0.14))
+    values = 0.5 + (values - 0.5) * math.exp(rng.normal(0, 0.15)) + rng.normal(0, 0.04)
     return (np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 

@@ -37,6 +37,12 @@ class AutoDetector:
     """
 
     name = "auto"
+    _anybody: bool
+    """Whether the network has found anybody in the clip."""
+    _seen: float
+    """When the last frame was in which somebody was found, in seconds."""
+    _boxes: NDArray[np.float32]
+    """(N, 4) who was found there."""
 
     def __init__(
         self, subject: Subject, config: DetectConfig | None = None, motion: MotionConfig | None = None
@@ -76,7 +82,7 @@ class AutoDetector:
         if not len(found) or not len(moving):
             return np.zeros(len(found), np.bool_)
         if self.subject == "body":
-            return overlaps(found.boxes, moving.boxes).max(axis=1) >= MOVES
+            return np.asarray(overlaps(found.boxes, moving.boxes).max(axis=1) >= MOVES, np.bool_)
         middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 + 0.5
         anywhere = np.any(np.stack([mask for mask in moving.masks if mask is not None]), axis=0)
         height, width = anywhere.shape

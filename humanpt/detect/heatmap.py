@@ -1,8 +1,8 @@
 """The `own` detector: our small network with the weights that humanpt ships, trained on generated people alone.
 
 A frame is shrunk to at most 320 pixels along its longer side and padded with grey at the right and the bottom. Peaks of
-the heat map become boxes; a peak of a left hand and one of a right hand on the same spot are one hand, and the stronger
-one says which. The mask of a detection is the network's subject mask inside its box.
+the heat map become boxes. A hand is called left or right where the network is sure enough, else `hand`. The mask of a
+detection is the network's subject mask inside its box.
 
 The shipped files were made by `humanpt finetune detection`; their metadata say how.
 """
@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -35,8 +36,7 @@ Floats = NDArray[np.float32]
 
 LONGEST = 320  # of the picture that the network sees, in pixels
 BAR = 114  # grey of the padding
-KINDS: dict[Subject, tuple[BoxKind, ...]] = {"body": ("body",), "hand": ("hand_left", "hand_right")}
-SAME_PLACE = 0.6  # overlap from which a left and a right hand are one
+SURE = 0.65  # probability of a side from which it is told
 PEAKS = 60  # most peaks looked at
 SCHEMA = "humanpt.heatmap"
 SCALE_AT = 0.3  # the score that the threshold chosen on held-out pictures is brought to
@@ -50,8 +50,8 @@ class Found:
     """(N, 4) edges in pixels of the picture it saw."""
     scores: Floats
     """(N,) from 0 to 1."""
-    kinds: NDArray[np.int64]
-    """(N,) index of the kind."""
+    second: Floats
+    """(N,) probability of being of the second kind, 0 where there is one kind."""
 
 
 def decode(maps: HeatMaps, least: float, max_overlap: float = 0.5, most: int = PEAKS) -> list[Found]:
@@ -60,39 +60,33 @@ def decode(maps: HeatMaps, least: float, max_overlap: float = 0.5, most: int = P
     Args:
         maps: of B pictures.
         least: lowest score of a peak.
-        max_overlap: of two boxes of a kind with a larger IoU only the better stays.
+        max_overlap: of two boxes with a larger IoU only the better stays.
         most: peaks looked at in each picture.
 
     Returns:
         B answers.
     """
     heat = maps.centre.sigmoid()
-    peaks = torch.where(torch.nn.functional.max_pool2d(heat, 3, 1, 1) == heat, heat, 0)
-    count, cells = peaks[0].numel(), peaks[0, 0].numel()
-    scores, places = peaks.flatten(1).topk(min(most, count))
-    boxes = boxes_of(maps.sides).flatten(2).transpose(1, 2)  # (B, hw, 4)
-    picked = boxes.gather(1, (places % cells)[..., None].expand(-1, -1, 4))
-    answers = []
-    for score, place, box in zip(scores, places, picked, strict=True):
-        keep = score >= least
-        found = Found(
-            boxes=box[keep].float().cpu().numpy(),
-            scores=score[keep].float().cpu().numpy(),
-            kinds=(place[keep] // cells).cpu().numpy(),
-        )
-        answers.append(_suppress(found, max_overlap))
-    return answers
+    peaks = torch.where(F.max_pool2d(heat, 3, 1, 1) == heat, heat, 0).flatten(1)  # (B, hw)
+    scores, places = peaks.topk(min(most, peaks.shape[1]))
+    kind = maps.kind.sigmoid() if maps.kind.shape[1] else torch.zeros_like(heat)
+    answers = torch.cat([boxes_of(maps.sides), kind], dim=1).flatten(2).transpose(1, 2).float()  # (B, hw, 5)
+    picked = answers.gather(1, places[..., None].expand(-1, -1, 5)).cpu().numpy()
+    return [
+        _suppress(Found(boxes=row[keep, :4], scores=score[keep], second=row[keep, 4]), max_overlap)
+        for score, row in zip(scores.float().cpu().numpy(), picked, strict=True)
+        for keep in [score >= least]
+    ]
 
 
 def _suppress(found: Found, max_overlap: float) -> Found:
-    """Of boxes on the same place keep the best; kinds differ in how much they may share."""
+    """Of boxes on the same place keep the best."""
     overlap = overlaps(found.boxes, found.boxes)
-    limit = np.where(found.kinds[:, None] == found.kinds[None], max_overlap, SAME_PLACE)
     kept: list[int] = []
     for row in range(len(found.scores)):
-        if not any(overlap[row, other] > limit[row, other] for other in kept):
+        if not any(overlap[row, other] > max_overlap for other in kept):
             kept.append(row)
-    return Found(boxes=found.boxes[kept], scores=found.scores[kept], kinds=found.kinds[kept])
+    return Found(boxes=found.boxes[kept], scores=found.scores[kept], second=found.second[kept])
 
 
 def letterbox(small: NDArray[np.uint8]) -> Tensor:
@@ -217,9 +211,14 @@ class OwnDetector:
         return Detections(
             boxes=edges[keep],
             scores=found.scores[keep] ** np.float32(self._power),
-            kinds=tuple(KINDS[self.subject][int(kind)] for kind in found.kinds[keep]),
+            kinds=tuple(self._kind(float(found.second[i])) for i in keep),
             masks=tuple(_mask_inside(mask, found.boxes[i], (height, width)) for i in keep),
         )
+
+    def _kind(self, second: float) -> BoxKind:
+        if self.subject == "body":
+            return "body"
+        return "hand_right" if second >= SURE else "hand_left" if second <= 1 - SURE else "hand"
 
 
 def _mask_inside(logits: Floats, box: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:

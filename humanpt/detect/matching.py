@@ -16,10 +16,17 @@ class Matches:
 
     scores: Floats
     """(N,) scores of those that count."""
-    right: NDArray[np.bool_]
-    """(N,) whether each met a true box of its own."""
+    met: NDArray[np.int64]
+    """(N,) the true box that each met, -1 for a false one."""
+    order: NDArray[np.int64]
+    """(N,) places of these boxes among those given."""
     wanted: int
     """True boxes that were asked for."""
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) whether each met a true box."""
+        return self.met >= 0
 
 
 def overlaps(first: Floats, second: Floats) -> NDArray[np.float64]:
@@ -33,31 +40,34 @@ def overlaps(first: Floats, second: Floats) -> NDArray[np.float64]:
 def match(
     boxes: Floats,
     scores: Floats,
-    kinds: NDArray[np.int64],
     true_boxes: Floats,
-    true_kinds: NDArray[np.int64],
     doubtful: NDArray[np.bool_],
     least: float = 0.4,
 ) -> Matches:
-    """Give each found box, the best first, the free true box of its kind that it overlaps most, by `least` or more.
+    """Give each found box, the best first, the free true box that it overlaps most, by `least` or more.
 
     A box that meets only a doubtful one counts neither as right nor as false.
     """
     order = np.argsort(-scores, kind="stable")
     overlap = overlaps(boxes[order], true_boxes)
-    overlap[kinds[order][:, None] != true_kinds[None]] = 0
     free = np.ones(len(true_boxes), bool)
-    counted, right = [], []
+    counted: list[int] = []
+    met: list[int] = []
     for row in range(len(order)):
         wanted = np.where(free & ~doubtful, overlap[row], 0)
         if wanted.max(initial=0) >= least:
             free[int(wanted.argmax())] = False
             counted.append(row)
-            right.append(True)
+            met.append(int(wanted.argmax()))
         elif np.where(doubtful, overlap[row], 0).max(initial=0) < least:
             counted.append(row)
-            right.append(False)
-    return Matches(scores=scores[order][counted], right=np.array(right, np.bool_), wanted=int((~doubtful).sum()))
+            met.append(-1)
+    return Matches(
+        scores=scores[order][counted],
+        met=np.array(met, np.int64),
+        order=order[counted],
+        wanted=int((~doubtful).sum()),
+    )
 
 
 def recall_at(matches: list[Matches], false_per_frame: float) -> tuple[float, float]:

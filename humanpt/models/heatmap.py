@@ -1,13 +1,17 @@
 """A small network that draws where subjects are: a heat map of centres, the four sides of a box, and a mask.
 
-Every cell of a grid of stride 8 says how much it is the centre of a subject of each kind, how far the sides of that
-subject's box are, and how likely it lies on a subject. The idea is CenterNet's (Zhou et al., arXiv 1904.07850), the
-wide centres and the distances to the sides are TTFNet's (Liu et al., arXiv 1909.00700); the body is ours, chosen by
-what a CPU does fast, training included: dense 3 x 3 convolutions with few channels and no wide layer in between.
-Measured with bf16 on one core, they reach 200 GFLOP/s forth and back; a 5 x 5 convolution of each channel alone, cheap
-to compute on paper, took longer to train than a dense one.
+Every cell of a grid of stride 8 says how much it is the centre of a subject, of which of two kinds if there are two,
+how far the sides of that subject's box are, and how likely it lies on a subject. That a hand is there and which hand it
+is are two questions: with a heat map for each kind, hands of doubtful side were found by neither.
 
-Letters: B batch, K kinds of subjects, H and W sides of the picture, h = H / 8 and w = W / 8 of the grid, C channels.
+The idea is CenterNet's (Zhou et al., arXiv 1904.07850), the wide centres and the distances to the sides are TTFNet's
+(Liu et al., arXiv 1909.00700); the body is ours, chosen by what a CPU does fast, training included: dense 3 x 3
+convolutions with few channels and no wide layer in between. Measured with bf16 on one core, they reach 200 GFLOP/s
+forth and back; a 5 x 5 convolution of each channel alone, cheap to compute on paper, took longer to train than a dense
+one.
+
+Letters: B batch, K kinds of subjects (1 or 2), H and W sides of the picture, h = H / 8 and w = W / 8 of the grid, C
+channels.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ class HeatMapConfig:
     """Shape of the network."""
 
     kinds: int = 1
-    """Kinds of subjects, each with a heat map of its own: 1 for bodies, 2 for left and right hands."""
+    """Kinds of subjects: 1 for bodies, 2 for left and right hands."""
     widths: tuple[int, int, int, int] = (32, 64, 112, 144)
     """Channels at strides 4, 8, 16 and 32."""
     depths: tuple[int, int, int, int] = (1, 2, 2, 2)
@@ -44,8 +48,8 @@ class HeatMapConfig:
     """Channels where the strides meet and the answers are drawn."""
 
     def __post_init__(self) -> None:
-        if self.kinds < 1 or self.head_dim < 1:
-            raise ConfigError("heat map: kinds and head_dim must be at least 1")
+        if self.kinds not in (1, 2) or self.head_dim < 1:
+            raise ConfigError(f"heat map: kinds is {self.kinds}, which must be 1 or 2, and head_dim {self.head_dim}")
         if min(self.widths) < 1 or min(self.depths) < 1:
             raise ConfigError(f"heat map: widths {self.widths} and depths {self.depths} must be positive")
 
@@ -54,7 +58,9 @@ class HeatMaps(NamedTuple):
     """What the network says of every cell."""
 
     centre: Tensor
-    """(B, K, h, w) logits of being the middle of a subject of each kind."""
+    """(B, 1, h, w) logits of being the middle of a subject."""
+    kind: Tensor
+    """(B, K - 1, h, w) logits of its being of the second kind."""
     sides: Tensor
     """(B, 4, h, w) distances in pixels from the cell's middle to the left, top, right and bottom of the box."""
     mask: Tensor
@@ -116,10 +122,10 @@ class HeatMapNet(nn.Module):
         self.from_grid = ConvUnit(grid, dim, 1, active=False)
         self.meet_coarse = ConvUnit(dim, dim)
         self.meet_grid = nn.Sequential(ConvUnit(dim, dim), ConvUnit(dim, dim))
-        self.answers = nn.Conv2d(dim, config.kinds + 5, 1)
+        self.answers = nn.Conv2d(dim, config.kinds + 5, 1)  # centre, kind, sides, mask
         nn.init.normal_(self.answers.weight, std=0.01)
         first = torch.zeros(config.kinds + 5)
-        first[: config.kinds] = math.log(RAREST / (1 - RAREST))
+        first[0] = math.log(RAREST / (1 - RAREST))
         self.answers.bias = nn.Parameter(first)
 
     def forward(self, pictures: Tensor) -> HeatMaps:
@@ -142,7 +148,7 @@ class HeatMapNet(nn.Module):
         answers = self.answers(grid).float()
         kinds = self.config.kinds
         sides = answers[:, kinds : kinds + 4].clamp(-REACH, REACH).exp() * UNIT
-        return HeatMaps(centre=answers[:, :kinds], sides=sides, mask=answers[:, kinds + 4 :])
+        return HeatMaps(centre=answers[:, :1], kind=answers[:, 1:kinds], sides=sides, mask=answers[:, kinds + 4 :])
 
     def fuse(self) -> HeatMapNet:
         """Make the network ready to look only: evaluation mode, norms taken into convolutions, channels last."""

@@ -9,13 +9,11 @@ from humanpt.detect.matching import Matches, match, overlaps, rates, recall_at
 A, B, C = [0.0, 0, 10, 10], [20.0, 0, 30, 10], [40.0, 0, 50, 10]
 
 
-def found(boxes, scores, kinds=None, true=(A, B), true_kinds=None, doubtful=None):
+def found(boxes, scores, true=(A, B), doubtful=None):
     return match(
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(scores, np.float32),
-        np.zeros(len(boxes), int) if kinds is None else np.array(kinds),
         np.array(true, np.float32).reshape(-1, 4),
-        np.zeros(len(true), int) if true_kinds is None else np.array(true_kinds),
         np.zeros(len(true), bool) if doubtful is None else np.array(doubtful),
     )
 
@@ -29,11 +27,9 @@ def test_each_true_box_is_met_once_and_by_the_best():
     one = found([A, A, C], [0.5, 0.9, 0.7])
     assert one.scores.tolist() == [np.float32(0.9), np.float32(0.7), np.float32(0.5)]
     assert one.right.tolist() == [True, False, False]
+    assert one.met.tolist() == [0, -1, -1]
+    assert one.order.tolist() == [1, 2, 0]
     assert one.wanted == 2
-
-
-def test_a_left_hand_is_no_right_one():
-    assert found([A], [0.9], kinds=[1]).right.tolist() == [False]
 
 
 def test_doubtful_boxes_are_neither_asked_for_nor_held_against():
@@ -50,6 +46,6 @@ def test_recall_at_the_allowed_number_of_false_boxes():
 
 
 def test_nothing_to_find_is_no_recall():
-    empty = Matches(scores=np.zeros(0, np.float32), right=np.zeros(0, bool), wanted=0)
+    empty = Matches(scores=np.zeros(0, np.float32), met=np.zeros(0, int), order=np.zeros(0, int), wanted=0)
     assert math.isnan(recall_at([empty], 0.3)[0])
     assert math.isnan(rates([empty], 0.3)[0])

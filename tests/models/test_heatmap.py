@@ -21,7 +21,8 @@ def network():
 
 def test_every_eighth_pixel_gets_an_answer(network):
     maps = network(torch.rand(2, 3, 64, 96))
-    assert maps.centre.shape == (2, 2, 8, 12)
+    assert maps.centre.shape == (2, 1, 8, 12)
+    assert maps.kind.shape == (2, 1, 8, 12)
     assert maps.sides.shape == (2, 4, 8, 12)
     assert maps.mask.shape == (2, 1, 8, 12)
     assert (maps.sides > 0).all()
@@ -60,7 +61,7 @@ def test_distances_to_the_sides_become_edges():
     assert STRIDE == 8
 
 
-@pytest.mark.parametrize("wrong", [{"kinds": 0}, {"head_dim": 0}, {"widths": (8, 0, 8, 8)}, {"depths": (1, 1, 0, 1)}])
+@pytest.mark.parametrize("wrong", [{"kinds": 3}, {"head_dim": 0}, {"widths": (8, 0, 8, 8)}, {"depths": (1, 1, 0, 1)}])
 def test_networks_of_nothing_are_refused(wrong):
     with pytest.raises(ConfigError):
         HeatMapConfig(**wrong)
