@@ -240,6 +240,8 @@ def _dress_trunk(wardrobe: _Wardrobe, outfit: str) -> None:
     def top(sleeve: float, hem: float, neck: float, vee: float = 0.0, strap: float = 1.0) -> Floats:
         collar = level["shoulder"] + 0.065 - neck
         opening = collar - up + 0.55 * (z - neck_z)
+        beside = 0.8 * (np.hypot(x, z - neck_z - 0.015) - 0.075 - 0.8 * max(0.0, neck))  # shoulders are covered
+        opening = np.maximum(opening, np.minimum(beside, level["shoulder"] + 0.05 - up))
         opening = opening - np.where(z < neck_z, vee * np.maximum(0.0, 1.0 - np.abs(x) / 0.09), 0.0)
         armpit = level["shoulder"] - 0.13
         body = np.minimum(np.minimum(up - hem, opening), np.where(up > armpit, strap - np.abs(x), strap))

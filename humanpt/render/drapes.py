@@ -39,7 +39,7 @@ class Drape(Protocol):
 
     @property
     def seam(self) -> Tensor | None:
-        """(D,) int64 body vertex whose colour and, on its first ring, normal each point continues; none: a new start."""
+        """(D,) int64 body vertex whose colour, and normal where they meet, each point continues; none: a new start."""
 
     def place(self, vertices: Tensor) -> Tensor:
         """Return its (D, 3) vertices for the posed (V, 3) vertices of the body, metres, same axes."""

@@ -63,9 +63,9 @@ class Light:
 
 
 def _kelvin(temperature: float) -> tuple[float, float, float]:
-    """Return the colour of light of that temperature, green at 1, seen by a camera balanced for 5,500 K."""
+    """Return the colour of light of that temperature, green at 1; the camera has evened out a third of its cast."""
     t = math.log(temperature / 5500.0)
-    return math.exp(-0.75 * t), 1.0, math.exp(0.95 * t)
+    return math.exp(-0.5 * t), 1.0, math.exp(0.65 * t)
 
 
 def _scaled(colour: tuple[float, float, float], by: float) -> Colour:

@@ -148,7 +148,46 @@ def light_room(room: Room, light: Light, shades: Shades, device: torch.device) -
     )
 
 
-def shade_room(lit: LitRoom, eye: Tensor, towards: Tensor, spread: Tensor, clear: float) -> Tensor:
+def blocks_in_view(
+    room: Room, cam_from_world: Tensor, intrinsics: Tensor, size: int, points_cam: Tensor
+) -> tuple[Block, ...]:
+    """Choose the furniture that a view can show without hiding what the view is about.
+
+    Args:
+        room: whose furniture it is.
+        cam_from_world: (4, 4).
+        intrinsics: (3, 3).
+        size: pixels along the picture's edge.
+        points_cam: (V, 3) of the things, camera axes; in front of the camera.
+    """
+    pose, k = cam_from_world.double().cpu().numpy(), intrinsics.double().cpu().numpy()
+    z = points_cam[:, 2].clamp_min(1e-3)
+    u, v = points_cam[:, 0] / z * k[0, 0] + k[0, 2], points_cam[:, 1] / z * k[1, 1] + k[1, 2]
+    subject = [float(edge) for edge in (u.min(), v.min(), u.max(), v.max())]
+    far = float(z.max())
+    chosen = []
+    for block in room.blocks:
+        cos, sin = math.cos(block.turn), math.sin(block.turn)
+        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+        a, b, c = (signs * block.half).T
+        corners = np.stack([cos * a - sin * c, b, sin * a + cos * c], 1)
+        cam = (corners + block.centre) @ pose[:3, :3].T + pose[:3, 3]
+        if cam[:, 2].max() < 0.05:
+            continue
+        if cam[:, 2].min() < 0.05:  # around the camera: only if nothing is behind it
+            edges = [-np.inf, -np.inf, np.inf, np.inf]
+        else:
+            x, y = cam[:, 0] / cam[:, 2] * k[0, 0] + k[0, 2], cam[:, 1] / cam[:, 2] * k[1, 1] + k[1, 2]
+            edges = [float(x.min()), float(y.min()), float(x.max()), float(y.max())]
+        if edges[2] < -1 or edges[3] < -1 or edges[0] > size or edges[1] > size:
+            continue
+        apart = edges[2] < subject[0] or edges[3] < subject[1] or edges[0] > subject[2] or edges[1] > subject[3]
+        if apart or cam[:, 2].min() > far:
+            chosen.append(block)
+    return tuple(chosen)
+
+
+def shade_room(lit: LitRoom, eye: Tensor, towards: Tensor, spread: Tensor, blocks: tuple[Block, ...]) -> Tensor:
     """Colour the pixels of one view that show the room.
 
     Args:
@@ -156,7 +195,7 @@ def shade_room(lit: LitRoom, eye: Tensor, towards: Tensor, spread: Tensor, clear
         eye: (3,) camera centre, world.
         towards: (3, P) ray directions whose length along the optical axis is 1.
         spread: () metres that a pixel spans at 1 m.
-        clear: depth up to which no furniture may stand, in units of `towards`: the subject's far side.
+        blocks: the furniture in view.
 
     Returns:
         (3, P) linear light.
@@ -186,7 +225,7 @@ def shade_room(lit: LitRoom, eye: Tensor, towards: Tensor, spread: Tensor, clear
     result = colour * (_light_on_faces(lit, face, axis, point) + glow)
     if lit.panorama is not None:
         result = _open_up(lit.panorama, result, face, towards, far / (0.8 * max(abs(room.low[0]), 1.0)))
-    return _stand(lit, result, far, eye, towards, spread, clear)
+    return _stand(lit, blocks, result, far, eye, towards, spread)
 
 
 def _cover_table(faces: Sequence[Face], device: torch.device) -> Tensor:
@@ -257,13 +296,19 @@ def _under(block: Block, where: Tensor) -> Tensor:
 
 
 def _stand(
-    lit: LitRoom, result: Tensor, far: Tensor, eye: Tensor, towards: Tensor, spread: Tensor, clear: float
+    lit: LitRoom,
+    blocks: tuple[Block, ...],
+    result: Tensor,
+    far: Tensor,
+    eye: Tensor,
+    towards: Tensor,
+    spread: Tensor,
 ) -> Tensor:
     """Draw furniture into the room."""
     device = towards.device
     sun, strength = lit.light.direction, torch.tensor(lit.light.colour, device=device)[:, None]
     depth = far.clone()
-    for block in lit.room.blocks:
+    for block in blocks:
         cos, sin = math.cos(block.turn), math.sin(block.turn)
         offset = eye - torch.tensor(block.centre, device=device)
         start = torch.stack([cos * offset[0] + sin * offset[2], offset[1], cos * offset[2] - sin * offset[0]])[:, None]
@@ -278,8 +323,6 @@ def _stand(
         if not len(found):
             continue
         at = pick(enter, found)
-        if float(at.min()) < clear:
-            continue
         enter3, ray = pick(enter3, found), pick(ray, found)
         local = start + ray * at
         side = torch.where(enter3[0] >= at, 0, torch.where(enter3[1] >= at, 1, 2))
