@@ -168,7 +168,7 @@ def mkpairs(
 def pretrain(
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of pair shards; repeatable.", show_default="pairs"),
+        typer.Option(help="Folder of pair shards; repeatable.", show_default="pairs, else generated ones"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/SUBJECT-RECIPE-N")] = None,
     hand: Hand = False,
@@ -187,8 +187,9 @@ def pretrain(
 ) -> None:
     """Pre-train an encoder: complete one masked picture with the help of the other.
 
-    Reads the shards that mkpairs wrote. Ends with RUN/report.html: loss curves, completed pictures, and whether the
-    right reference helps more than a wrong one. --set reaches every field, for example --set optim.base_lr=3e-4.
+    Reads the shards that mkpairs wrote; without any it generates people or hands and trains on these. Ends with
+    RUN/report.html: loss curves, completed pictures, and whether the right reference helps more than a wrong one. --set
+    reaches every field, for example --set optim.base_lr=3e-4.
     """
     from humanpt.cli.console import Bars, print_json
     from humanpt.cli.results import show_pretrain

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from humanpt.cli.console import counted, print_line, print_table
 
 
 def show_mkpairs(summary: dict[str, Any]) -> None:
-    """Totals, clips and rejections of `mkpairs`."""
+    """Totals, parts and rejections of `mkpairs`."""
+    found = summary["detector"] is not None  # else they were generated, and nobody was looked for
+    how = f"{summary['subject']}, {summary['detector']}" if found else f"{summary['subject']}, generated"
+    columns: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
+        (summary["noun"], lambda part: part["name"]),
+        ("reader", lambda part: part["reader"] or "-"),
+        ("frames", lambda part: part["frames"]),
+        ("with subject", lambda part: f"{part['found']} of {part['looked']}"),
+        ("tracks", lambda part: f"{part['kept_tracks']} of {part['tracks']}"),
+        ("jumps", lambda part: part["jumps"]),
+        ("pairs", lambda part: "-" if part["problem"] else part["pairs"]),
+    ]
+    shown = columns if found else [columns[0], columns[-1]]
     print_table(
-        f"{counted(summary['pairs'], 'pair')} from {counted(summary['parts'], summary['noun'])} "
-        f"({summary['subject']}, {summary['detector']})",
-        (summary["noun"], "reader", "frames", "with subject", "tracks", "jumps", "pairs"),
-        [
-            (
-                clip["name"],
-                clip["reader"] or "-",
-                clip["frames"],
-                f"{clip['found']} of {clip['looked']}",
-                f"{clip['kept_tracks']} of {clip['tracks']}",
-                clip["jumps"],
-                "-" if clip["problem"] else clip["pairs"],
-            )
-            for clip in summary["per_part"]
-        ],
+        f"{counted(summary['pairs'], 'pair')} from {counted(summary['parts'], summary['noun'])} ({how})",
+        [name for name, _ in shown],
+        [[value(part) for _, value in shown] for part in summary["per_part"]],
     )
     if summary["rejected"]:
         rows = [(summary["reasons"][reason], count) for reason, count in summary["rejected"].items()]
-        print_table("left out (pictures, or partners tried for one)", ("why", "count"), rows)
-    for clip in summary["per_part"]:
-        for note in [*clip["notes"], *([clip["problem"]] if clip["problem"] else [])]:
-            print_line(note if clip["name"] in note else f"{clip['name']}: {note}")
+        what = "left out (pictures, or partners tried for one)" if found else "drawn and left out"
+        print_table(what, ("why", "count"), rows)
+    for part in summary["per_part"]:
+        for note in [*part["notes"], *([part["problem"]] if part["problem"] else [])]:
+            print_line(note if part["name"] in note else f"{part['name']}: {note}")
     print_line(
-        f"{summary['frames']} frames in {summary['seconds']:.1f} s, {summary['frames_per_second']:.0f} per second; "
-        f"{counted(len(summary['shards']), 'shard')} in {summary['out']}"
+        f"{counted(summary['frames'], summary['unit'])} in {summary['seconds']:.1f} s, "
+        f"{summary['frames_per_second']:.3g} per second; {counted(len(summary['shards']), 'shard')} in {summary['out']}"
     )
     if summary["preview"]:
         print_line(f"look at the pairs: {summary['preview']}")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from humanpt import __version__
+from humanpt.commands.generated_pairs import pairs_at_hand
 from humanpt.config import field_names, from_dict, override, to_dict, to_json
 from humanpt.data.order import StreamBatches
 from humanpt.data.shards import PairSet
@@ -96,7 +97,8 @@ def run(
     Args:
         config: a recipe's config.
         changes: `field=value` texts applied to it, or, on resuming, to what the run was begun with.
-        data: folders of shards; None means `pairs`, or on resuming those that the run was begun with.
+        data: folders of shards; None means `pairs`, or generated ones if that holds none, or on resuming those that the
+            run was begun with.
         out: the run's folder; None names a new one under runs/, or on resuming the newest of this recipe there.
         device, precision: as for `choose_device` and `choose_precision`.
         init: a run or checkpoint whose weights to start from.
@@ -125,7 +127,7 @@ def run(
     else:
         _refuse_used(out)
         config = override(config, changes)
-        data = data or [Path("pairs")]
+        data = data or [pairs_at_hand(config.subject, report)]
     pairs = PairSet.open(data, subject_kind=config.subject)
     training, heldout = pairs.split(config.heldout, config.seed)
     # A process per core is the parallelism; and it is set here because OpenCV's threads do not survive a fork: a loader

@@ -40,8 +40,8 @@ def write_preview(path: Path, summary: dict[str, Any], shards: Sequence[Path]) -
         figures=[
             (summary["pairs"], "pairs"),
             (summary["parts"], f"{summary['noun']}s"),
-            (summary["frames"], f"{summary['unit']}s"),
-            (f"{summary['frames_per_second']:.0f}", f"{summary['unit']}s per second"),
+            *([(summary["frames"], f"{summary['unit']}s")] if summary["unit"] != "pair" else []),
+            (f"{summary['frames_per_second']:.3g}", f"{summary['unit']}s per second"),
         ],
         charts=_charts(pairs, summary["config"]),
         kinds=[KINDS[kind] for kind in np.unique(pairs.kind)],

@@ -1,0 +1,46 @@
+"""Pairs for who has none: generated once, kept, and used again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from humanpt.commands import mkpairs
+from humanpt.commands.from_people import PeopleMaker
+from humanpt.commands.parts import WORK
+from humanpt.data.people_config import PeopleConfig
+from humanpt.data.shards import PairSet
+from humanpt.detect.detector import Subject
+from humanpt.engine.report import Report
+from humanpt.errors import InputError
+
+COUNT = 1000
+USUAL = Path("pairs")
+
+
+def pairs_at_hand(subject: Subject, report: Report) -> Path:
+    """The folder `pairs` if it holds pairs of the subject, else a folder of generated ones, made now if need be.
+
+    Raises:
+        ShardError: if a shard in `pairs` is damaged.
+        OutputError: if the generated pairs cannot be written.
+    """
+    try:
+        PairSet.open([USUAL], subject_kind=subject)
+    except InputError:
+        folder = Path(f"generated-{subject}-pairs")
+    else:
+        return USUAL
+    if (folder / mkpairs.SUMMARY).is_file():
+        report.note(f"no pairs of a {subject} in {USUAL}: using the generated ones in {folder}")
+        return folder
+    report.note(f"no pairs of a {subject} in {USUAL}: generating {COUNT} in {folder}; --data names your own")
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    mkpairs.run(
+        PeopleMaker(config=PeopleConfig(subject=subject, count=COUNT)),
+        folder,
+        mkpairs.MkpairsConfig(workers=workers),
+        report,
+        resume=(folder / WORK).is_dir(),
+    )
+    return folder
