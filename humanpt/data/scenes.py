@@ -36,6 +36,7 @@ POSES = 16
 HAND_RATE = 24.0
 """Poses per second along a path from one natural hand pose to another."""
 MOST_OTHERS, MOST_PROPS = 3, 5
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]
 CAMERA_GAP = 0.12  # metres between a camera and the nearest wall, floor or piece of furniture
 
 
@@ -225,18 +226,22 @@ def _draw_bodies(
         drawn = Moments(poses=pose[None], transl=np.zeros((1, 3)), times=(0.0,), frames=(0,))
     heading = _about_y(rng.uniform(-math.pi, math.pi))
     subject = _standing(model, shape, heading, drawn, np.zeros(2))
+    taken = [_extent(*(mesh for _, mesh in subject))]
     others = []
     for _ in range(min(MOST_OTHERS, rng.poisson(config.crowd.others))):
-        spot = _spot(rng, room, 0.75, 2.6)
         pose = stock.poses[int(rng.integers(POSES))]
         still = Moments(poses=pose[None], transl=np.zeros((1, 3)), times=(0.0,), frames=(0,))
         turn = _about_y(rng.uniform(-math.pi, math.pi))
-        others.append(_standing(model, model.sample_shape(rng, 1)[0].numpy(), turn, still, spot) * moments)
+        other = _standing(model, model.sample_shape(rng, 1)[0].numpy(), turn, still, _spot(rng, room, 0.6, 2.6))
+        if _clear(taken, _extent(other[0][1])):
+            others.append(other * moments)
     present = list(zip(subject, *others, strict=True))
     looks = tuple(storable(draw_look(rng, "body", model), len(model.canonical)) for _ in present[0])
     props = []
     for _ in range(min(MOST_PROPS, rng.poisson(config.crowd.props))):
-        props.append(draw_standing(rng, _spot(rng, room, 0.6, 2.0)))
+        prop = draw_standing(rng, _spot(rng, room, 0.5, 2.0))
+        if _clear(taken, _bounds(prop.vertices)):
+            props.append(prop)
     return GeneratedScene(
         subject="body",
         model=cast.name,
@@ -302,10 +307,12 @@ def _draw_hands(config: PeopleConfig, cast: Cast, rng: np.random.Generator, mome
     held: tuple[Thing, ...] = ()
     if rng.random() < config.crowd.held:
         held = draw_held(rng, [mesh[0] for mesh in meshes], model)
+    taken = [_extent(*(mesh for _, mesh in moment)) for moment in present]
     props = []
     for _ in range(min(MOST_PROPS, rng.poisson(config.crowd.props))):
-        around = place + random_rotation(rng)[0] * rng.uniform(0.14, 0.4)
-        props.append(draw_floating(rng, around))
+        prop = draw_floating(rng, place + random_rotation(rng)[0] * rng.uniform(0.12, 0.45))
+        if _clear(taken, _bounds(prop.vertices)):
+            props.append(prop)
     return GeneratedScene(
         subject="hand",
         model=cast.name,
@@ -352,6 +359,24 @@ def _spot(rng: np.random.Generator, room: Room, near: float, far: float) -> NDAr
     angle, distance = rng.uniform(-math.pi, math.pi), rng.uniform(near, far)
     low, high = np.array(room.low)[[0, 2]] + 0.35, np.array(room.high)[[0, 2]] - 0.35
     return np.asarray(np.clip(distance * np.array([math.sin(angle), math.cos(angle)]), low, high))
+
+
+def _bounds(vertices: torch.Tensor) -> Box:
+    """Least and greatest corner of the box, along the axes of the world, around (V, 3) vertices."""
+    return vertices.amin(0).double().numpy(), vertices.amax(0).double().numpy()
+
+
+def _extent(*meshes: BodyMesh) -> Box:
+    """The box around everything in some meshes."""
+    return _bounds(torch.cat([mesh.vertices[0] for mesh in meshes]))
+
+
+def _clear(taken: list[Box], box: Box) -> bool:
+    """Whether a box meets none of those taken; if so it is taken from now on."""
+    if any((box[0] < high).all() and (box[1] > low).all() for low, high in taken):
+        return False
+    taken.append(box)
+    return True
 
 
 def _about_y(angle: float) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import minimum_filter
 
 from humanpt.data.cover import LOOSE, SURFACE, pack_cover, pack_worn, storable, unpack_cover, unpack_worn
 from humanpt.data.shards import Kind, ShardReader
@@ -57,10 +58,9 @@ def test_vertices_of_the_subject_lie_at_the_surface_that_is_seen_or_behind_it(ge
         size = len(truth.mask)
         inside = ((pixels >= 0) & (pixels < size)).all(1)
         x, y = pixels[inside].T
-        depth = truth.depth[y, x]
-        on = np.isfinite(depth)
-        # Where the surface is seen, vertices lie at it or behind it; at outlines the next pixel shows what is behind.
-        assert (points[inside, 2].numpy()[on] > depth[on] - 0.04).mean() > 0.97
+        depth = minimum_filter(truth.depth, 3)[y, x]  # at an outline the pixel itself may show what is behind
+        on = np.isfinite(truth.depth[y, x])
+        assert (points[inside, 2].numpy()[on] > depth[on] - 0.04).mean() > 0.99
         shares.append(on.mean())
     assert np.mean(shares) > 0.6
 

@@ -1,0 +1,34 @@
+"""Contact sheets of generated people and hands, as the documentation shows them.
+
+python examples/people_sheets.py docs/images
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from humanpt.data.people import Cast, PeopleConfig, make_people
+from humanpt.data.shards import ShardReader
+from humanpt.pages.sheets import pairs, truth_row, views, write_sheet
+
+SIZE = 160
+
+
+def main(out: Path) -> None:
+    """Draw all sheets into a folder."""
+    for subject in ("body", "hand"):
+        config = PeopleConfig(subject=subject, seed=3, count=32)
+        write_sheet(out / f"{subject}_views.jpg", views(config, Cast(config), 5, 6, SIZE))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pairs.h5"
+            make_people(0, config.count, config, path, lambda _: None)
+            shard = ShardReader(path)
+            write_sheet(out / f"{subject}_pairs.jpg", pairs(shard, range(16), 4, SIZE))
+            write_sheet(out / f"{subject}_truth.jpg", [truth_row(shard, row, SIZE) for row in (1, 2, 3, 5)])
+            shard.release()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "sheets"))
