@@ -151,7 +151,8 @@ def vertex_normals(faces: Tensor, vertices: Tensor) -> Tensor:
             axis.scatter_add_(0, corner, whole)
     x, y, z = total.double()
     length = (x * x).add_(y * y).add_(z * z).sqrt_().clamp_(min=1)
-    return (torch.stack([x, y, z], dim=-1) / length[:, None]).to(vertices.dtype).view(batch, count, 3)
+    units: Tensor = torch.stack([x, y, z], dim=-1) / length[:, None]
+    return units.to(vertices.dtype).view(batch, count, 3)
 
 
 def _two_edges(values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,10 +42,11 @@ def nearest_faces(
     front = torch.zeros(size, dtype=torch.bool, device=device)
     x, y, z = _project(vertices_cam, intrinsics)  # each (B, V)
     pictures = max(1, _ITEMS_AT_ONCE.get(device.type, 1 << 16) // max(len(faces), height * width))
+    memory = torch.empty(min(batch, pictures) * height * width, dtype=torch.int64, device=device)
     for first in range(0, batch, pictures):
         some = slice(first, first + pictures)
         corners = _Corners(x[some], y[some], z[some], faces)
-        keys = torch.full((len(x[some]) * height * width,), _NOTHING, dtype=torch.int64, device=device)
+        keys = memory[: len(x[some]) * height * width].fill_(_NOTHING)
         _draw(keys, corners, height, width, cull)
         _resolve(keys, corners, face[some], bary[some], depth[some], front[some])
     return face, bary, depth, front
@@ -132,22 +133,25 @@ class _Boxes:
 
 
 def _repeat(counts: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Repeat each row as often as it counts, some rows at a time.
+    """Repeat each row as often as it counts, so many copies at a time that they stay in a cache.
 
     Yields:
         Which rows; (C) for each copy its row, counted from the first of these; (C) its number among its row's copies.
     """
     limit = _COPIES_AT_ONCE.get(counts.device.type, 1 << 15)
     ends = counts.cumsum(0)
-    start, before = 0, 0
-    while start < len(counts):
-        stop = max(start + 1, int(torch.searchsorted(ends, before + limit, right=True)))
-        after = int(ends[stop - 1])
-        rows = slice(start, stop)
-        which = torch.repeat_interleave(counts[rows], output_size=after - before)
+    begins = ends - counts
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = torch.arange(0, total + limit, limit, device=counts.device).clamp_(max=total)
+    starts = torch.searchsorted(ends, cuts[:-1], right=True).tolist()
+    stops = torch.searchsorted(ends, cuts[1:]).add_(1).tolist()
+    for block, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        before, after = block * limit, min(total, (block + 1) * limit)
+        rows = slice(start, stop)  # the first and the last of them may be cut
+        copies = ends[rows].clamp(max=after) - begins[rows].clamp(min=before)
+        which = torch.repeat_interleave(copies, output_size=after - before)
         number = torch.arange(before, after, device=counts.device)
-        yield rows, which, number.sub_((ends - counts)[rows].index_select(0, which))
-        start, before = stop, after
+        yield rows, which, number.sub_(begins[rows].index_select(0, which))
 
 
 def _edges(xa: Tensor, xb: Tensor, xc: Tensor, ya: Tensor, yb: Tensor, yc: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -231,19 +235,22 @@ def _resolve(keys: Tensor, corners: _Corners, face: Tensor, bary: Tensor, depth:
     height, width = face.shape[1:]
     named = keys.add_(1).bitwise_and_(MAX_FACES)  # the face plus one; one after the greatest key ends in zeros
     torch.sub(named, 1, out=face.view(-1))
-    seen = named.nonzero()[:, 0]
-    row = torch.div(seen, width, rounding_mode="floor")
-    picture = row // height
-    found = named.index_select(0, seen).add_(picture * corners.count - 1)
-    px, py = seen - row * width, row - picture * height
-    xa, xb, xc = (v.sub_(px) for v in corners.of(corners.x, found))
-    ya, yb, yc = (v.sub_(py) for v in corners.of(corners.y, found))
-    za, zb, zc = corners.of(corners.z, found)
-    ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
-    area = ea + eb + ec
-    ea, eb, ec = ea.div_(za), eb.div_(zb), ec.div_(zc)
-    share = ea + eb + ec
-    weights = torch.stack([ea, eb, ec], dim=1).div_(share[:, None])
-    bary.view(-1, 3).index_copy_(0, seen, weights.float())
-    depth.view(-1).index_copy_(0, seen, (area / share).float())
-    front.view(-1).index_copy_(0, seen, area < 0)
+    limit = _COPIES_AT_ONCE.get(keys.device.type, 1 << 15)
+    drawn = named.nonzero()[:, 0]
+    for start in range(0, len(drawn), limit):
+        seen = drawn[start : start + limit]
+        row = torch.div(seen, width, rounding_mode="floor")
+        picture = row // height
+        found = named.index_select(0, seen).add_(picture * corners.count - 1)
+        px, py = seen - row * width, row - picture * height
+        xa, xb, xc = (v.sub_(px) for v in corners.of(corners.x, found))
+        ya, yb, yc = (v.sub_(py) for v in corners.of(corners.y, found))
+        za, zb, zc = corners.of(corners.z, found)
+        ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
+        area = ea + eb + ec
+        ea, eb, ec = ea.div_(za), eb.div_(zb), ec.div_(zc)
+        share = ea + eb + ec
+        weights = torch.stack([ea, eb, ec], dim=1).div_(share[:, None])
+        bary.view(-1, 3).index_copy_(0, seen, weights.float())
+        depth.view(-1).index_copy_(0, seen, (area / share).float())
+        front.view(-1).index_copy_(0, seen, area < 0)
