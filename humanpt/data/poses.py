@@ -37,7 +37,7 @@ class PoseConfig:
     blend: float = 0.35
     """Share of hands on their way from one gesture to another."""
 
-    give: float = 0.45
+    give: float = 0.25
     """How deep parts that do not meet at a joint may sink into each other, as a share of the thinner one's radius."""
 
     key_frames: int = 12

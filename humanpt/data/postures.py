@@ -74,7 +74,8 @@ class Stance:
     """What trunk and legs do: ranges in degrees of every angle that is not about zero.
 
     `near` and `far` are the two legs, either of which may be the left. An angle given for the near leg alone holds for
-    both. `alike` is the correlation between the two legs' draws. Planted feet lie level whatever the leg does.
+    both. `alike` is how often an angle of one leg follows the other's. Planted feet lie level whatever the leg does, and
+    the hip flexion of planted legs counts from the vertical, not from the leaning trunk.
     """
 
     trunk: Ranges = field(default_factory=dict)
@@ -138,13 +139,13 @@ STANCES: dict[str, Stance] = {
     ),
     "squat": Stance(
         trunk={"tilt": (5, 35), "spine_flexion": (0, 30)},
-        near={"hip_flexion": (60, 112), "hip_abduction": (4, 30), "hip_turn": (-4, 22), "knee": (75, 138)},
+        near={"hip_flexion": (45, 95), "hip_abduction": (4, 30), "hip_turn": (-4, 22), "knee": (75, 138)},
         alike=0.9,
         weight=2,
     ),
     "half squat": Stance(
         trunk={"tilt": (4, 25), "spine_flexion": (0, 30)},
-        near={"hip_flexion": (25, 65), "hip_abduction": (2, 24), "hip_turn": (-4, 20), "knee": (30, 85)},
+        near={"hip_flexion": (18, 48), "hip_abduction": (2, 24), "hip_turn": (-4, 20), "knee": (30, 80)},
         alike=0.85,
         weight=2,
     ),
@@ -191,7 +192,7 @@ STANCES: dict[str, Stance] = {
     ),
     "bending": Stance(
         trunk={"tilt": (15, 70), "spine_flexion": (10, 55), "head_flexion": (-30, 20)},
-        near={"hip_flexion": (10, 70), "hip_abduction": (0, 14), "knee": (0, 35)},
+        near={"hip_flexion": (-12, 14), "hip_abduction": (0, 14), "knee": (0, 30)},
         alike=0.85,
         weight=2,
     ),
@@ -319,6 +320,9 @@ def draw_angles(rng: np.random.Generator, count: int, spread: float = 0.35) -> t
     draws[:, _FAR : _FAR + len(SIDED)] = np.where(copied, np.clip(near + small, -1, 1), far)
     angles = 0.5 * (low + high) + 0.5 * (high - low) * draws
     planted = _PLANTED[chosen]
+    # A leg that bears weight keeps its place in the room when the trunk leans.
+    for place, side in enumerate(SIDES):
+        angles[:, AT[f"hip_flexion.{side}"]] += np.where(planted[:, place], angles[:, AT["tilt"]], 0.0)
     swapped = rng.random(count) < 0.5
     angles[swapped] = mirrored(angles[swapped])
     planted = np.where(swapped[:, None], planted[:, ::-1], planted)
