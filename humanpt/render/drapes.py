@@ -204,8 +204,7 @@ class Skirt:
         """Return its vertices for posed body vertices."""
         device = vertices.device
         points = vertices[self.bands.to(device)]  # (R, L, 3)
-        low, high = points.amin(1), points.amax(1)
-        centre = 0.5 * points.mean(1) + 0.25 * (low + high)
+        centre = points.mean(1)
         along = torch.cat([centre[1:2] - centre[0:1], centre[2:] - centre[:-2], centre[-1:] - centre[-2:-1]])
         along = _normal(along)
         left, right = (vertices[side.to(device)].mean(0) for side in self.sides)
@@ -214,6 +213,8 @@ class Skirt:
         front = torch.linalg.cross(along, across)
         offset = points - centre[:, None]
         u, v = (offset * across[:, None]).sum(2), (offset * front[:, None]).sum(2)  # (R, L)
+        middle_u, middle_v = (0.5 * (side.amin(1, keepdim=True) + side.amax(1, keepdim=True)) for side in (u, v))
+        u, v, centre = u - middle_u, v - middle_v, centre + middle_u * across + middle_v * front
         count = self.folds.shape[1]
         angle = torch.arange(count, device=device, dtype=vertices.dtype) * (2 * math.pi / count)
         cos, sin = torch.cos(angle), torch.sin(angle)

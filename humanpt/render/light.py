@@ -26,7 +26,10 @@ DIRECTIONS = 24
 """Directions that stand for all surroundings."""
 
 GRID = 64
-"""Cells along an edge of the grid that ambient shadow is found with."""
+"""Most cells along an edge of the grid that ambient shadow is found with."""
+
+FEW_POINTS = 8000
+"""Below so many vertices the middles of faces are dropped into the grid as well."""
 
 SHADOW_SIZE = 192
 """Pixels along an edge of the sun's shadow map."""
@@ -188,6 +191,8 @@ class Shades:
     """Radius of a ball around all things, metres."""
     grid: Tensor
     """(D * (G + 2)^2,) how far towards each direction the foremost point of a cell lies, with a border of nothing."""
+    cells: int
+    """G."""
     sun_map: Tensor
     """((SHADOW_SIZE + 2)^2,) depth seen from the sun, infinite where nothing is, with such a border."""
     sun_pose: Tensor
@@ -198,12 +203,12 @@ class Shades:
         """Return what points (3, P) with normals (3, P) get from the surroundings past what stands there: (3, P)."""
         towards, across, third = _directions(points.device)
         facing = _dots(towards, normals).clamp_min(0)
-        cell = 2 * self.size / GRID
+        cell = 2 * self.size / self.cells
         raised = points + normals * cell - self.centre[:, None]
-        u = ((_dots(across, raised) + self.size) * (1 / cell)).clamp(-1, GRID).to(torch.int32) + 1
-        v = ((_dots(third, raised) + self.size) * (1 / cell)).clamp(-1, GRID).to(torch.int32) + 1
-        step = torch.arange(DIRECTIONS, device=points.device, dtype=torch.int32)[:, None] * (GRID + 2) ** 2
-        front = pick(self.grid, (u + (GRID + 2) * v + step).reshape(-1)).view_as(facing)
+        u = ((_dots(across, raised) + self.size) * (1 / cell)).clamp(-1, self.cells).to(torch.int32) + 1
+        v = ((_dots(third, raised) + self.size) * (1 / cell)).clamp(-1, self.cells).to(torch.int32) + 1
+        step = torch.arange(DIRECTIONS, device=points.device, dtype=torch.int32)[:, None] * (self.cells + 2) ** 2
+        front = pick(self.grid, (u + (self.cells + 2) * v + step).reshape(-1)).view_as(facing)
         hidden = ((front - _dots(towards, raised)) * (1 / (1.5 * cell)) - 0.4).clamp(0, 1)
         return _gather(facing * (1 - 0.92 * hidden), radiance(self.light, towards))
 
@@ -237,6 +242,27 @@ def _taps(device: torch.device) -> Tensor:
     return torch.tensor(rings, device=device)
 
 
+def _drop(vertices: Tensor, faces: Tensor, centre: Tensor, size: float) -> tuple[Tensor, int]:
+    """Drop points into a grid for each direction: how far the foremost in each cell reaches, and cells along an edge.
+
+    A coarse mesh lends the middles of its faces, and gets coarser cells, so that its surface has no holes.
+    """
+    device = vertices.device
+    points = vertices - centre
+    if len(vertices) < FEW_POINTS:
+        middles = points[faces[:, 0]] + points[faces[:, 1]] + points[faces[:, 2]]
+        points = torch.cat([points, middles * (1 / 3)])
+    cells = int(max(8, min(GRID, (0.3 * len(points)) ** 0.5)))
+    cell, edge = 2 * size / cells, cells + 2  # a border of nothing all round
+    columns = points.t().contiguous()
+    towards, across, third = _directions(device)
+    u = ((_dots(across, columns) + size) * (1.0 / cell)).to(torch.int64) + 1
+    v = ((_dots(third, columns) + size) * (1.0 / cell)).to(torch.int64) + 1
+    at = u + edge * v + torch.arange(DIRECTIONS, device=device)[:, None] * (edge * edge)
+    grid = torch.full((DIRECTIONS * edge * edge,), -1e9, device=device)
+    return grid.scatter_reduce_(0, at.reshape(-1), _dots(towards, columns).reshape(-1), "amax"), cells
+
+
 def cast(light: Light, vertices: Tensor, faces: Tensor) -> Shades:
     """Prepare the shadows of a scene.
 
@@ -248,17 +274,9 @@ def cast(light: Light, vertices: Tensor, faces: Tensor) -> Shades:
     device = vertices.device
     low, high = vertices.amin(0), vertices.amax(0)
     centre = 0.5 * (low + high)
-    offset = (vertices - centre).t().contiguous()
+    offset = (vertices - centre).t()
     size = float((offset[0].square() + offset[1].square() + offset[2].square()).amax().sqrt()) * 1.02 + 1e-4
-    towards, across, third = _directions(device)
-    cell = 2 * size / GRID
-
-    u = ((_dots(across, offset) + size) * (1.0 / cell)).to(torch.int64) + 1
-    v = ((_dots(third, offset) + size) * (1.0 / cell)).to(torch.int64) + 1
-    edge = GRID + 2  # a border of nothing all round
-    at = u + edge * v + torch.arange(DIRECTIONS, device=device)[:, None] * (edge * edge)
-    grid = torch.full((DIRECTIONS * edge * edge,), -1e9, device=device)
-    grid.scatter_reduce_(0, at.reshape(-1), _dots(towards, offset).reshape(-1), "amax")
+    grid, cells = _drop(vertices, faces, centre, size)
     away = 12.0 * size
     sun = torch.tensor(light.direction, device=device)
     helper = torch.tensor([0.0, 0.0, 1.0] if abs(light.direction[1]) > 0.9 else [0.0, 1.0, 0.0], device=device)
@@ -278,6 +296,7 @@ def cast(light: Light, vertices: Tensor, faces: Tensor) -> Shades:
         centre=centre,
         size=size,
         grid=grid,
+        cells=cells,
         sun_map=pad(depth, (1, 1, 1, 1), value=torch.inf).reshape(-1),
         sun_pose=pose,
         sun_focal=focal,

@@ -37,7 +37,7 @@ def prop_mesh(kind: PropKind, size: tuple[float, float, float], seed: int = 0) -
     if kind not in PROPS or min(size) <= 0:
         raise ValueError(f"a prop is one of {', '.join(PROPS)} with positive sizes, got {kind} and {size}")
     if kind in ("box", "phone", "book"):
-        vertices, faces = _box(6)
+        vertices, faces = _box(9)
     elif kind == "ring":
         vertices, faces = _ring()
     else:

@@ -127,8 +127,13 @@ def light_room(room: Room, light: Light, shades: Shades, device: torch.device) -
     towards = light.direction
     ambient = irradiance(light, normals)
     facing = (normals[0] * towards[0] + normals[1] * towards[1] + normals[2] * towards[2]).clamp_min(0)
-    span = 5.0 * shades.size
-    origin = shades.centre[[0, 2]] - 0.5 * span
+    below = shades.centre[[0, 2]]
+    fall = (room.high[1] - shades.centre[1]).clamp_min(0) / max(
+        -towards[1], 0.2
+    )  # along a ray of the sun, to the floor
+    shadow = below - torch.tensor([towards[0], towards[2]], device=device) * fall.clamp_max(12.0 * shades.size)
+    span = float((shadow - below).abs().amax()) + 4.4 * shades.size
+    origin = 0.5 * (below + shadow) - 0.5 * span
     place = (torch.arange(LIGHTMAP, device=device) + 0.5) * (span / LIGHTMAP)
     z, x = torch.meshgrid(origin[1] + place, origin[0] + place, indexing="ij")
     points = torch.stack([x.reshape(-1), torch.full((LIGHTMAP**2,), room.high[1], device=device), z.reshape(-1)])
