@@ -41,6 +41,8 @@ class PictureConfig:
     """Least and greatest height of a whole person, as a share of the side; the logarithm is drawn evenly."""
     near: tuple[float, float] = (0.45, 1.6)
     """Least and greatest longer side of a part of a person or of the surroundings of a hand, as a share of the side."""
+    shares: tuple[float, float, float] = (0.72, 0.28, 0.0)
+    """How often a picture is about whole persons, parts of them, and hands from near; at least one above 0."""
     empty: float = 0.12
     """Share of pictures with nobody in them."""
     crowd: float = 0.38
@@ -67,6 +69,8 @@ class PictureConfig:
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ConfigError(f"pictures.{name} is {low}, {high}; it must be two positive numbers in order")
+        if min(self.shares) < 0 or not sum(self.shares):
+            raise ConfigError(f"pictures.shares are {self.shares}; they must not be negative, and not all 0")
         for name in ("empty", "crowd", "rooms", "clutter", "bars", "min_visible"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"pictures.{name} is {getattr(self, name)}; it is a share, from 0 to 1")
@@ -100,7 +104,7 @@ class Composer:
         config: how.
 
     Raises:
-        ValueError: if no cut-out of the subject is among the chosen ones.
+        ValueError: if no cut-out of a framing with a share is among the chosen ones.
     """
 
     def __init__(
@@ -119,9 +123,13 @@ class Composer:
         self._by_framing = {kind: chosen[framing == kind] for kind in Framing}
         self._pictures = _of_places(backdrops.pictures, backdrops.picture_places, places)
         self._things = _of_places(backdrops.things, backdrops.thing_places, places)
-        wanted = (Framing.FIGURE, Framing.PART) if config.subject == "body" else (Framing.HAND, Framing.PART)
+        wanted = [
+            kind
+            for kind, share in zip((Framing.FIGURE, Framing.PART, Framing.HAND), config.shares, strict=True)
+            if share
+        ]
         if not any(len(self._by_framing[kind]) for kind in wanted):
-            raise ValueError(f"there is no cut-out of a {config.subject} among the {len(chosen)} chosen ones")
+            raise ValueError(f"none of the {len(chosen)} chosen cut-outs is of a kind that pictures are about")
 
     def picture(self, seed: int, number: int) -> DetectionPicture:
         """The picture of that number."""
@@ -163,11 +171,9 @@ class Composer:
 
     def _people(self, canvas: _Canvas, rng: np.random.Generator) -> None:
         """Paste somebody, and maybe others beside."""
-        if self.config.subject == "hand":
-            shares = {Framing.HAND: 0.62, Framing.PART: 0.26, Framing.FIGURE: 0.12}
-        else:
-            shares = {Framing.FIGURE: 0.72, Framing.PART: 0.28}
-        choice = [kind for kind in shares if len(self._by_framing[kind])]
+        framings = (Framing.FIGURE, Framing.PART, Framing.HAND)
+        shares = dict(zip(framings, self.config.shares, strict=True))
+        choice = [kind for kind in framings if len(self._by_framing[kind]) and shares[kind]]
         odds = np.array([shares[kind] for kind in choice])
         first = choice[int(rng.choice(len(choice), p=odds / odds.sum()))]
         common = math.exp(rng.uniform(*np.log(self.config.figures)))  # people of one picture are of similar size

@@ -53,7 +53,7 @@ def test_boxes_hold_what_the_mask_shows_and_touch_it(compose):
 
 
 def test_a_mirrored_person_has_its_hands_swapped(compose):
-    composer = compose(subject="hand", crowd=0.0)
+    composer = compose(subject="hand", shares=(0.3, 0.3, 0.4), crowd=0.0)
     sides = {0: 0, 1: 0}
     for number in range(60):
         picture = composer.picture(0, number)
@@ -72,7 +72,7 @@ def test_a_mirrored_person_has_its_hands_swapped(compose):
 
 
 def test_what_is_hidden_is_doubtful_and_what_is_gone_is_not_told(compose):
-    picture = compose(subject="hand", figures=(0.15, 0.2), near=(0.2, 0.25)).picture(1, 3)
+    picture = compose(subject="hand", shares=(0.0, 0.0, 1.0), figures=(0.15, 0.2), near=(0.2, 0.25)).picture(1, 3)
     assert picture.doubtful.all()  # hands of a few pixels
     boxes = compose(figures=(1.2, 1.3), crowd=1.0).picture(0, 1)
     assert len(boxes.boxes) >= 1
