@@ -162,6 +162,15 @@ def test_threads_and_the_size_of_blocks_change_no_bit(ball, monkeypatch):
     assert same(rasterize(seen, faces, intrinsics, 96, 96), raster)
 
 
+def test_a_face_larger_than_a_block_is_drawn_whole(monkeypatch):
+    vertices, faces = plane(40.0)
+    seen, intrinsics = views(vertices, [[0.4, 0.3, -1.5]])
+    whole = rasterize(seen, faces, intrinsics, 64, 64)
+    monkeypatch.setattr(zbuffer, "_COPIES_AT_ONCE", {"cpu": 100})
+    assert whole.mask.all()
+    assert same(rasterize(seen, faces, intrinsics, 64, 64), whole)
+
+
 def test_a_crop_is_a_part_of_the_picture(ball):
     raster, faces, _, seen, intrinsics = ball
     cropped = crop_intrinsics(intrinsics, torch.tensor([9.5, 19.5, 59.5, 69.5]), 50)
