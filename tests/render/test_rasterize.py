@@ -163,7 +163,7 @@ def test_threads_and_the_size_of_blocks_change_no_bit(ball, monkeypatch):
 
 
 def test_a_face_larger_than_a_block_is_drawn_whole(monkeypatch):
-    vertices, faces = plane(40.0)
+    vertices, faces = plane(5.0)
     seen, intrinsics = views(vertices, [[0.4, 0.3, -1.5]])
     whole = rasterize(seen, faces, intrinsics, 64, 64)
     monkeypatch.setattr(zbuffer, "_COPIES_AT_ONCE", {"cpu": 100})
