@@ -175,7 +175,7 @@ class HandPoses:
 
     def sample(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw poses (count, J, 3, 3)."""
-        return self._pose(self.hand.rows(rng, count))
+        return self.pose_of(self.hand.rows(rng, count))
 
     def path(self, rng: np.random.Generator, count: int) -> Tensor:
         """Draw a smooth sequence of poses (count, J, 3, 3) through natural ones, the hand moving as hands do.
@@ -191,7 +191,7 @@ class HandPoses:
         for _ in range(0, count - 1, self.config.key_frames):
             piece, start = self._step(rng, start, ease)
             pieces.append(piece)
-        return self._pose(np.concatenate([*pieces, start[None]])[:count])
+        return self.pose_of(np.concatenate([*pieces, start[None]])[:count])
 
     def _step(self, rng: np.random.Generator, start: Array, ease: Array) -> tuple[Array, Array]:
         """Angles along a way (K, A) to a new natural pose that meets nothing, and that pose (A,)."""
@@ -201,7 +201,8 @@ class HandPoses:
                 return way, end
         return np.repeat(start[None], len(ease), axis=0), start  # closed in: the hand rests for one step
 
-    def _pose(self, rows: Array) -> Tensor:
+    def pose_of(self, rows: Array) -> Tensor:
+        """Poses (N, J, 3, 3) of rows of hand angles (N, A), such as `gestures.TABLE`."""
         local = np.tile(np.eye(3), (len(rows), len(self.skeleton.names), 1, 1))
         local[:, list(self.hand.joints)] = self.hand.local(rows)
         return _as_pose(self.model, absolute(self.skeleton.parents, local))

@@ -74,8 +74,8 @@ class Stance:
     """What trunk and legs do: ranges in degrees of every angle that is not about zero.
 
     `near` and `far` are the two legs, either of which may be the left. An angle given for the near leg alone holds for
-    both. `alike` is how often an angle of one leg follows the other's. Planted feet lie level whatever the leg does, and
-    the hip flexion of planted legs counts from the vertical, not from the leaning trunk.
+    both. `alike` is how often an angle of one leg follows the other's. Planted feet lie level whatever the leg does,
+    and the hip flexion of planted legs counts from the vertical, not from the leaning trunk.
     """
 
     trunk: Ranges = field(default_factory=dict)

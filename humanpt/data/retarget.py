@@ -53,8 +53,8 @@ def retarget(
         rng: draws the shape of each hand, which is kept through the motion; relaxed hands if None.
 
     Returns:
-        (T, J, 3, 3) poses and (T, 3) metres of translation, float32, with no foot below the floor at y = 0; the first
-        frame stands over the origin.
+        (T, J, 3, 3) poses and (T, 3) metres of translation, float32. Nothing sinks more than a few millimetres into the
+        floor at y = 0, and the first frame stands over the origin.
 
     Raises:
         ValueError: if the model is a hand, or the shape is of more than one person.
