@@ -39,7 +39,10 @@ LEAST_SEEN = 0.1  # share of its frames in which a camera should see somebody
 LEAST_SHARED = 5  # instants that two cameras must share before a word is said about them
 TOGETHER = 0.02  # metres and radians (of rotation) within which two cameras stand at one place
 LEAST_APART = 0.05  # of the box; boxes of sound captures miss their common point by less
+LEAST_WAY = 0.02  # of the box; how much a subject must move across for the direction to say anything
+AGAINST = -0.5  # correlation of two ways across that are opposite; 0.8 to 1 on sound captures
 BETTER = 0.5  # what another reading of the clips must bring the miss down to, as a share, to be told
+LITTLE_BETTER = 0.85  # the same where something else speaks for it
 
 
 @dataclass(kw_only=True)
@@ -247,11 +250,11 @@ def _odd(eyes: Sequence[Eye], boxes: Sequence[Row], config: CaptureConfig) -> li
         return []
     names, count = [eye.told.name for eye in eyes], len(eyes)
     found = _apart(cameras, boxes)
+    mirrors = [f"camera {name}: its picture seems mirrored; flip the clip, or film without mirroring" for name in names]
     explained: list[tuple[float, str]] = []
     for camera in range(count):
         read = [_mirrored(row, camera, eyes[camera].clip.width) for row in boxes]
-        line = f"camera {names[camera]}: its picture seems mirrored; flip the clip, or film without mirroring"
-        explained.append((_apart(cameras, read), line))
+        explained.append((_apart(cameras, read), mirrors[camera]))
     for first, second in combinations(range(count), 2):
         read = [_swapped(row, first, second) for row in boxes]
         line = f"cameras {names[first]} and {names[second]}: their clips seem swapped; rename them"
@@ -259,6 +262,11 @@ def _odd(eyes: Sequence[Eye], boxes: Sequence[Row], config: CaptureConfig) -> li
     best, line = min(explained)
     if found > LEAST_APART and best < BETTER * found:
         return [line]
+    # A way across that runs against the others' tells a mirror even where boxes are too rough for their distances to.
+    agreement = [_sideways(cameras, boxes, camera) for camera in range(count)]
+    camera = int(np.argmin(agreement))
+    if agreement[camera] < AGAINST and explained[camera][0] < LITTLE_BETTER * found:
+        return [mirrors[camera]]
     if count > 2:
         without = [_apart(cameras, [_swapped(row, camera, None) for row in boxes]) for camera in range(count)]
         camera = int(np.argmin(without))
@@ -283,6 +291,22 @@ def _apart(cameras: Sequence[CameraModel], boxes: Sequence[Row]) -> float:
         if len(ends) >= 2:
             found.append(min(1.0, float(misses(*zip(*ends, strict=True)).mean())))
     return float(np.median(found)) if len(found) >= LEAST_SHARED else 0.0
+
+
+def _sideways(cameras: Sequence[CameraModel], boxes: Sequence[Row], camera: int) -> float:
+    """How the subject's way across one camera's picture correlates with what the others say of it; 1 if unknown."""
+    told, seen, sides = [], [], []
+    for row in boxes:
+        ends = [(cameras[k], box) for k, box in enumerate(row) if box is not None and k != camera]
+        box = row[camera]
+        if box is not None and len(ends) >= 2:
+            place = cameras[camera].projection @ np.append(triangulate(*zip(*ends, strict=True)), 1.0)
+            told.append(place[0] / place[2])
+            seen.append((box[0] + box[2]) / 2)
+            sides.append((box[2:] - box[:2]).max())
+    if len(seen) < 2 * LEAST_SHARED or min(np.std(told), np.std(seen)) < LEAST_WAY * np.median(sides):
+        return 1.0
+    return float(np.corrcoef(told, seen)[0, 1])
 
 
 def _mirrored(row: Row, camera: int, width: int) -> Row:
