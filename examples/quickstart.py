@@ -1,4 +1,4 @@
-"""The main job on the clips that come with the project: pairs of people and hands, a network on each, one page.
+"""The main job on the clips that come with the project, and on generated people: pairs, a network on each, one page.
 
     python examples/quickstart.py [FOLDER]
 
@@ -12,15 +12,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 CLIPS = Path(__file__).parent / "clips"
 
 # The clips are short: more pictures per second and more partners for each than on a real collection.
-DENSE = ["every=0.06", "partners=4", "tries=8", "max_uses=8", "novelty=0.01"]
+DENSE = ["pairs.every=0.06", "pairs.partners=4", "pairs.tries=8", "pairs.max_uses=8", "pairs.novelty=0.01"]
+DENSE_VIEWS = ["pairs.every=0.06", "capture.min_change=0.02", "capture.per_instant=6"]
 
 BODY_STEPS, HAND_STEPS = 3000, 2000
+GENERATED = 320  # pairs of each
 
 
 def humanpt(*words: object) -> None:
@@ -30,29 +33,36 @@ def humanpt(*words: object) -> None:
     subprocess.run([sys.executable, "-m", "humanpt", *texts], check=True)
 
 
-def train_on(kind: str, clips: list[Path], folder: Path, steps: int) -> None:
-    """Pairs from clips, then a network on the pairs."""
-    pairs, run = folder / f"{kind}-pairs", folder / f"{kind}-run"
-    for old in (pairs, run):
-        shutil.rmtree(old, ignore_errors=True)  # of an earlier quickstart
-    dense = [word for rule in DENSE for word in ("--set", f"pairs.{rule}")]
-    humanpt("mkpairs", *clips, f"--{kind}", "--out", pairs, "--source-licence", "see examples/clips", *dense)
+def make_pairs(out: Path, *words: object, rules: Sequence[str] = ()) -> Path:
+    """Pairs in a folder of their own, in place of those of an earlier quickstart."""
+    shutil.rmtree(out, ignore_errors=True)
+    licence = [] if "synthetic" in words else ["--source-licence", "see examples/clips"]
+    humanpt("mkpairs", *words, "--out", out, *licence, *(word for rule in rules for word in ("--set", rule)))
+    return out
+
+
+def train(kind: str, data: Sequence[Path], run: Path, steps: int) -> None:
+    """A small network on pairs."""
+    shutil.rmtree(run, ignore_errors=True)
+    pairs = [word for folder in data for word in ("--data", folder)]
     small = ["--recipe", "tiny", "--steps", steps, "--precision", "fp32"]  # so small a network gains nothing from bf16
-    humanpt("pretrain", f"--{kind}", "--data", pairs, "--out", run, *small)
+    humanpt("pretrain", f"--{kind}", *pairs, "--out", run, *small)
 
 
-def write_index(folder: Path) -> Path:
+def write_index(folder: Path, data: Mapping[str, Sequence[Path]]) -> Path:
     """One page that leads to the others."""
     rows = []
-    for kind in ("body", "hand"):
-        pairs = json.loads((folder / f"{kind}-pairs" / "summary.json").read_text())
+    for kind, folders in data.items():
+        links = []
+        for made in folders:
+            pairs = json.loads((made / "summary.json").read_text())
+            links.append(f"<a href='{made.name}/preview.html'>{pairs['pairs']} pairs</a> ({made.name.split('-')[1]})")
         run = json.loads((folder / f"{kind}-run" / "summary.json").read_text())
         margin = run["figures"].get("heldout_margin")
         told = f"a wrong reference makes it {margin:+.1%} worse" if margin is not None else "nothing was held out"
         rows.append(
-            f"<h2>{kind}</h2><p><a href='{kind}-pairs/preview.html'>{pairs['pairs']} pairs</a> from "
-            f"{pairs['parts']} clips. <a href='{kind}-run/report.html'>What the network learned</a> in "
-            f"{run['steps']} steps: {escape(told)}.</p>"
+            f"<h2>{kind}</h2><p>{', '.join(links)}. <a href='{kind}-run/report.html'>What the network learned</a> "
+            f"in {run['steps']} steps: {escape(told)}.</p>"
         )
     page = folder / "index.html"
     page.write_text(
@@ -66,9 +76,21 @@ def write_index(folder: Path) -> Path:
 def main() -> None:
     """Do it all and say where to look."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "quickstart")
-    train_on("body", [CLIPS / "pose2sim_single" / "videos"], folder, BODY_STEPS)
-    train_on("hand", [CLIPS / "hand"], folder, HAND_STEPS)
-    print(f"\nopen {write_index(folder).resolve()}")
+    capture = CLIPS / "pose2sim_single"
+    data = {
+        "body": [
+            make_pairs(folder / "body-clips", capture / "videos", rules=DENSE),
+            make_pairs(folder / "body-views", capture, "--multiview", rules=DENSE_VIEWS),
+            make_pairs(folder / "body-generated", "synthetic", "--count", GENERATED),
+        ],
+        "hand": [
+            make_pairs(folder / "hand-clips", CLIPS / "hand", "--hand", rules=DENSE),
+            make_pairs(folder / "hand-generated", "synthetic", "--hand", "--count", GENERATED),
+        ],
+    }
+    train("body", data["body"], folder / "body-run", BODY_STEPS)
+    train("hand", data["hand"], folder / "hand-run", HAND_STEPS)
+    print(f"\nopen {write_index(folder, data).resolve()}")
 
 
 if __name__ == "__main__":
