@@ -60,7 +60,8 @@ def rasterize(
 
     Returns:
         The raster, on the device of the vertices, without gradients. Faces of no area, and those that reach nearer than
-        1 mm to the camera plane, are not drawn. Of faces within the same micrometre the lower index is kept.
+        1 mm to the camera plane, are not drawn. Of faces within the same micrometre the lower index is kept. Depths may
+        reach 500 km.
 
     Raises:
         ValueError: if the shapes are others, or there are 2^24 faces or more.
