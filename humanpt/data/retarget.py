@@ -7,6 +7,8 @@ rest. What has no partner moves with its parent; fingers hold a natural shape.
 Letters: T frames, J joints, P points.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
@@ -64,20 +66,26 @@ def retarget(
     shape = model.mean_shape() if shape is None else shape
     if shape.ndim != 2 or len(shape) != 1:
         raise ValueError(f"shape is {tuple(shape.shape)}; a motion is put on one person, (1, S)")
-    skeleton = skeleton_of(model)
-    local = _local(motion, skeleton)
-    for side in SIDES:
-        rows = gestures.TABLE[:1] if rng is None else gestures.draw_hands(rng, 1)
-        rows = rows.copy()
+    skeleton, body, hands = _measure(model)
+    local = _local(motion, skeleton, body)
+    for hand in hands:
+        rows = gestures.TABLE[:1].copy() if rng is None else gestures.draw_hands(rng, 1)
         rows[:, -2:] = 0  # the recording turns the wrist
-        gestures.HandRotations(skeleton, side)(local, np.repeat(rows, len(motion), axis=0))
+        hand(local, np.repeat(rows, len(motion), axis=0))
     orientations = absolute(skeleton.parents, local)
     pose = model.pose_from_orientations(torch.from_numpy(orientations).to(shape.device), shape.double()).float()
     transl = _on_the_floor(motion, model, shape, skeleton, orientations)
     return pose, torch.from_numpy(transl).float().to(shape.device)
 
 
-def _local(motion: Motion, skeleton: Skeleton) -> Array:
+@lru_cache(maxsize=2)
+def _measure(model: BodyModel) -> tuple[Skeleton, BodyRotations, list[gestures.HandRotations]]:
+    """The model's reference pose, which stays what it is."""
+    skeleton = skeleton_of(model)
+    return skeleton, BodyRotations(skeleton), [gestures.HandRotations(skeleton, side) for side in SIDES]
+
+
+def _local(motion: Motion, skeleton: Skeleton, body: BodyRotations) -> Array:
     """Each joint's own rotation (T, J, 3, 3), fingers still straight."""
     count = len(motion)
     index = {name: i for i, name in enumerate(motion.joint_names)}
@@ -87,7 +95,6 @@ def _local(motion: Motion, skeleton: Skeleton) -> Array:
     turned[0] = motion.rotations[:, partners["root"][0]]
     _bend(turned, skeleton.part("spine"), motion.rotations[:, partners["spine"]])
     _bend(turned, skeleton.part("neck") + skeleton.part("head"), motion.rotations[:, partners["head"]])
-    body = BodyRotations(skeleton)
     for side in SIDES:
         zero = _zero_limbs(motion, skeleton, body, side, still, partners)
         for part, lay in zero.items():
