@@ -500,7 +500,7 @@ def _dress_hand(rng: np.random.Generator, anatomy: Anatomy) -> Look:
     fields = anatomy.fields
     skin = draw_skin(rng)
     lightness = float(np.mean(skin.colour))
-    palm = np.clip(0.5 + 0.9 * fields["palm"], 0, 1)[:, None]
+    palm = (np.clip(0.5 + 0.9 * fields["palm"], 0, 1) * np.clip(fields["past"] / 0.03, 0, 1))[:, None]
     paler = np.array([0.42, 0.26, 0.22])  # palms hold little pigment whatever the tone of the back
     share = float(rng.uniform(0.15, 0.75)) * min(1.0, 0.25 / (lightness + 0.05)) * 0.6
     base = np.array(skin.colour)
@@ -539,7 +539,7 @@ def _dress_hand(rng: np.random.Generator, anatomy: Anatomy) -> Look:
         wardrobe.put(np.full(len(anatomy.rest), 0.1), cloth, thickness=0.0015)
         sleeve_skin = wardrobe.hang(cloth)
     else:
-        sleeve_skin = wardrobe.hang(skin)
+        sleeve_skin = -1
     long = float(rng.uniform(0.16, 0.32))
     wardrobe.drapes.append(
         make_forearm(anatomy, sleeve_skin, 0.0, long, (1.0, float(rng.uniform(1.3, 1.7))), bend, False)

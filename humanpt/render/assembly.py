@@ -130,7 +130,8 @@ def assemble(things: tuple[Thing, ...]) -> Assembly:
             placed, faces = drape.place(vertices), drape.faces.to(device)
             front = faces[: len(faces) // 2]
             chosen = torch.full((len(placed), layers), -0.1, device=device)
-            chosen[:, drape.layer] = 0.1
+            if drape.layer >= 0:
+                chosen[:, drape.layer] = 0.1
             drape_tint = torch.ones_like(placed)
             bent = vertex_normals(placed, front, surroundings(front, len(placed)))
             if drape.seam is not None:

@@ -27,7 +27,7 @@ class Drape(Protocol):
 
     @property
     def layer(self) -> int:
-        """Which layer of the look gives its material."""
+        """Which layer of the look gives its material; -1 for bare skin."""
 
     @property
     def rest(self) -> Tensor:

@@ -290,7 +290,7 @@ def cast(light: Light, vertices: Tensor, faces: Tensor) -> Shades:
     focal = SHADOW_SIZE / 2 / size * (away - size) * 0.98
     middle = (SHADOW_SIZE - 1) / 2
     intrinsics = torch.tensor([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]], device=device)
-    depth = rasterize(cam[None], faces, intrinsics[None], SHADOW_SIZE, SHADOW_SIZE).depth[0]
+    depth = rasterize(cam[None], faces, intrinsics[None], SHADOW_SIZE, SHADOW_SIZE, cull=True).depth[0]
     return Shades(
         light=light,
         centre=centre,

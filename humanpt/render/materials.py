@@ -74,12 +74,14 @@ class Material:
     """Where in the noise this surface lies, in metres."""
 
     def row(self) -> list[float]:
-        """Return all numbers in order."""
+        """Return all numbers in order, then how fast the waves turn and how fast the pattern changes, per metre."""
         values: list[float] = []
         for field in fields(self):
             value = getattr(self, field.name)
             values.extend(value if isinstance(value, tuple) else (value,))
-        return values
+        turns1, turns2 = (sum(abs(turn) for turn in wave) for wave in (self.wave1, self.wave2))
+        blotches = 4.0 * (abs(self.mix[3]) + abs(self.mix3[1])) / self.mottle_scale
+        return [*values, turns1, turns2, turns1 + turns2 + blotches]
 
 
 COLUMNS = {}
@@ -90,6 +92,7 @@ for _field in fields(Material):
     )
     COLUMNS[_field.name] = slice(_start, _start + _size)
     _start += _size
+COLUMNS |= {name: slice(_start + k, _start + k + 1) for k, name in enumerate(("turns1", "turns2", "rate"))}
 """Where each field lies in a row of the table of materials."""
 
 
@@ -117,12 +120,15 @@ def albedo(rest: Tensor, chosen: Tensor, footprint: Tensor) -> tuple[Tensor, Ten
     coarse = noise(shifted, column("mottle_scale"))
     grain_scale = column("grain_scale")
     fine = noise(shifted, grain_scale) * (grain_scale * (1 / 16) / footprint).clamp(0.25, 1.0)
-    wave1, wave2 = _wave(rest, column("wave1"), footprint), _wave(rest, column("wave2"), footprint)
+    wave1 = _wave(rest, column("wave1"), footprint * column("turns1")[0])
+    wave2 = _wave(rest, column("wave2"), footprint * column("turns2")[0])
     mix, mix3 = column("mix"), column("mix3")
     level = mix[0] * wave1 + mix[1] * wave2 + mix[2] * wave1 * wave2 + mix[3] * coarse[1]
-    share = ((level - mix[4]) * mix[5] + 0.5).clamp(0.0, 1.0)
+    soft = 3.0 * footprint * column("rate")[0]  # a border is at least a sample wide
+    crisp, crisp3 = (sharp / (1.0 + sharp * soft) for sharp in (mix[5], mix3[3]))
+    share = ((level - mix[4]) * crisp + 0.5).clamp(0.0, 1.0)
     level3 = mix3[0] * wave2 + mix3[1] * coarse[2]
-    share3 = ((level3 - mix3[2]) * mix3[3] + 0.5).clamp(0.0, 1.0)
+    share3 = ((level3 - mix3[2]) * crisp3 + 0.5).clamp(0.0, 1.0)
     colour = column("colour")
     colour = colour + (column("second") - colour) * share
     colour = colour + (column("third") - colour) * share3
@@ -132,11 +138,11 @@ def albedo(rest: Tensor, chosen: Tensor, footprint: Tensor) -> tuple[Tensor, Ten
     return (colour * light * tinge).clamp(0.003, 0.95), fine[1:4] * column("bump")
 
 
-def _wave(rest: Tensor, turns: Tensor, footprint: Tensor) -> Tensor:
-    """Return sines (P,) through space, weaker where a sample spans half a turn or more."""
+def _wave(rest: Tensor, turns: Tensor, spanned: Tensor) -> Tensor:
+    """Return sines (P,) through space, weaker where a sample spans a good part of a turn or more."""
     x, y, z = rest
     u, v, w = turns
-    fade = (1.6 - 2.2 * footprint * (u.abs() + v.abs() + w.abs())).clamp(0.0, 1.0)
+    fade = (1.6 - 2.2 * spanned).clamp(0.0, 1.0)
     wave: Tensor = torch.sin(2.0 * math.pi * (x * u + y * v + z * w)) * fade
     return wave
 

@@ -102,7 +102,7 @@ def _eyes(cam_from_world: Tensor) -> Tensor:
 def label_raster(assembly: Assembly, cameras: Cameras) -> Raster:
     """What the centre of each pixel shows: for labels, whose faces are those of the pictures of the same assembly."""
     points_cam = _to_cameras(assembly.vertices, cameras.cam_from_world)
-    return rasterize(points_cam, assembly.faces, cameras.intrinsics, cameras.size, cameras.size)
+    return rasterize(points_cam, assembly.faces, cameras.intrinsics, cameras.size, cameras.size, cull=True)
 
 
 @torch.no_grad()
@@ -125,8 +125,7 @@ def render(scene: Scene, cameras: Cameras, supersample: int = 2) -> Pictures:
         raise ValueError(f"supersample is {supersample}; 1 is the least")
     assembly = assemble(scene.things)
     shades = cast(scene.light, assembly.vertices, assembly.faces)
-    size, fine = cameras.size, cameras.size * supersample
-    views = len(cameras.intrinsics)
+    fine = cameras.size * supersample
     intrinsics = cameras.intrinsics.clone()
     intrinsics[:, :2] *= supersample
     intrinsics[:, :2, 2] += (supersample - 1) / 2
@@ -134,15 +133,7 @@ def render(scene: Scene, cameras: Cameras, supersample: int = 2) -> Pictures:
     raster = rasterize(points_cam, assembly.faces, intrinsics, fine, fine, cull=True)
     eyes = _eyes(cameras.cam_from_world)
     spread = 1 / intrinsics[:, 0, 0]
-    samples = shade_things(scene.light, assembly, shades, raster, eyes, spread)  # (4, B, fine, fine)
-    blocks = samples.reshape(4, views, size, supersample, size, supersample)
-    total = blocks[:, :, :, 0, :, 0].clone()
-    for row in range(supersample):
-        for column in range(supersample):
-            if row or column:
-                total += blocks[:, :, :, row, :, column]
-    total /= supersample * supersample
-    light, cover = total[:3], total[3]
+    light, cover = shade_things(scene.light, assembly, shades, raster, eyes, spread, supersample)
     if scene.room is not None:
         _add_room(scene, shades, cameras, eyes, points_cam, light, cover)
     return Pictures(rgb=_develop(light), alpha=(cover * 255 + 0.5).to(torch.uint8), assembly=assembly, cameras=cameras)
