@@ -23,6 +23,7 @@ TRIES = 200  # draws before a scene is given up; most succeed with the defaults
 PLACES = 8  # places tried with one lens
 COARSE = 300  # points that stand for the subject while a place is looked for
 Points = NDArray[np.float64]
+Box = NDArray[np.float32]
 Free = Callable[[Points], bool]
 
 
@@ -113,15 +114,15 @@ def draw_views(
     Raises:
         ConfigError: if no camera was found that meets the config.
     """
-    coarse = tuple(np.ascontiguousarray(points[:: max(1, len(points) // COARSE)]) for points in subjects)
+    columns = [np.ascontiguousarray(points.T) for points in subjects]
     for _ in range(TRIES):
-        first = _draw(rng, subjects[0], coarse[0], free, config, margin, None)
+        first = _draw(rng, columns[0], free, config, margin, None)
         if first is None:
             continue
         if cross_view:
-            second = _draw(rng, subjects[1], coarse[1], free, config, margin, first)
+            second = _draw(rng, columns[1], free, config, margin, first)
         else:
-            second = _moved(rng, subjects[1], config, margin, first)
+            second = _moved(rng, columns[1], config, margin, first)
         if second is not None:
             return first, second
     raise ConfigError(
@@ -130,40 +131,37 @@ def draw_views(
 
 
 def _draw(
-    rng: np.random.Generator,
-    points: Points,
-    coarse: Points,
-    free: Free,
-    config: ViewConfig,
-    margin: float,
-    first: View | None,
+    rng: np.random.Generator, columns: Points, free: Free, config: ViewConfig, margin: float, first: View | None
 ) -> View | None:
-    """A camera anywhere, or one turned away from `first`; None if none of a few draws of its place is any good."""
-    centre = (coarse.min(0) + coarse.max(0)) / 2
+    """A camera anywhere, or one turned away from `first`; None if none of a few draws of its place is any good.
+
+    The subject is given as (3, V).
+    """
+    coarse = columns[:, :: max(1, columns.shape[1] // COARSE)]
+    low, high = coarse.min(1), coarse.max(1)
+    centre = (low + high) / 2
     fill = rng.uniform(config.min_fill, config.max_fill)
     intrinsics = intrinsics_from_fov(float(rng.uniform(config.min_fov, config.max_fov)), config.frame_size)
     focal = float(intrinsics[0, 0])
-    rough = (
-        float(np.linalg.norm(np.ptp(coarse, axis=0))) * focal / (config.frame_size * fill)
-    )  # too far rather than near
+    rough = float(np.linalg.norm(high - low)) * focal / (config.frame_size * fill)  # too far rather than near
     for _ in range(PLACES):  # with the same lens, or narrow ones, which need the most room, would hardly ever be taken
         direction = _direction(rng, config) if first is None else _turned(rng, config, _centre(first) - centre)
         if direction is None or not free(centre + 0.7 * rough * direction):
             continue
         roll = config.max_roll * float(rng.uniform(-1, 1)) ** 3  # most people hold their camera level
         axes = _axes(direction, roll)
-        seen = (coarse - centre) @ axes.T  # from a camera at the centre that looks at it from `direction`
+        x, y, z = axes @ (coarse - centre[:, None])  # from a camera at the centre that looks at it from `direction`
         distance = rough
         for _ in range(2):  # the size of the box is nearly as one over the distance, so two steps come near enough
-            depth = np.maximum(seen[:, 2:] + distance, 0.05)
-            extent = float(np.ptp(seen[:, :2] / depth, axis=0).max()) * focal
-            distance *= extent / (fill * config.frame_size)
+            depth = np.maximum(z + distance, 0.05)
+            extent = max(np.ptp(x / depth), np.ptp(y / depth)) * focal
+            distance *= float(extent) / (fill * config.frame_size)
         eye = centre + distance * direction
         if not free(eye):
             continue
         slack = max(0.0, 1 - margin * fill) * config.frame_size / 2 / focal * distance  # metres beside the subject
         target = centre + slack * rng.uniform(-0.9, 0.9, 2) @ axes[:2]
-        view = _view(points, intrinsics, _pose(eye, target, roll), config, margin)
+        view = _view(columns, intrinsics, _pose(eye, target, roll), config, margin)
         if view is None:
             continue
         if first is None:
@@ -174,29 +172,29 @@ def _draw(
     return None
 
 
-def _moved(rng: np.random.Generator, points: Points, config: ViewConfig, margin: float, first: View) -> View | None:
+def _moved(rng: np.random.Generator, columns: Points, config: ViewConfig, margin: float, first: View) -> View | None:
     """The same camera a moment later, in a hand that shakes, and follows who would leave the frame."""
     turn = rng.normal(0, config.shake / math.sqrt(3), 3)
     step = rng.normal(0, 0.3 * config.shake, 3)  # metres: the arm that holds the camera turns as well
     pose = first.cam_from_world.double().numpy().copy()
     pose[:3] = rotation(turn) @ pose[:3]
     pose[:3, 3] += step
-    view = _view(points, first.intrinsics, torch.from_numpy(pose).float(), config, margin)
+    view = _view(columns, first.intrinsics, torch.from_numpy(pose).float(), config, margin)
     if view is None:
-        ahead = pose[:3, :3] @ (points.min(0) + points.max(0)) / 2 + pose[:3, 3]
+        ahead = pose[:3, :3] @ (columns.min(1) + columns.max(1)) / 2 + pose[:3, 3]
         ahead = ahead / np.linalg.norm(ahead) + rng.normal(0, 0.02, 3)
         axis = np.cross(ahead, (0.0, 0.0, 1.0))
         sine = float(np.linalg.norm(axis))
         follow = rotation(axis / max(sine, 1e-9) * math.atan2(sine, float(ahead[2])))
         pose[:3] = follow @ pose[:3]
-        view = _view(points, first.intrinsics, torch.from_numpy(pose).float(), config, margin)
+        view = _view(columns, first.intrinsics, torch.from_numpy(pose).float(), config, margin)
     return view
 
 
 def _view(
-    points: Points, intrinsics: torch.Tensor, pose: torch.Tensor, config: ViewConfig, margin: float
+    columns: Points, intrinsics: torch.Tensor, pose: torch.Tensor, config: ViewConfig, margin: float
 ) -> View | None:
-    box = box_of(points, intrinsics, pose, config.min_distance)
+    box = _box(columns, intrinsics.double().numpy(), pose.double().numpy(), config.min_distance)
     if box is None:
         return None
     square = square_around(box, margin)
@@ -207,17 +205,26 @@ def _view(
     return View(intrinsics=intrinsics, cam_from_world=pose, box=box, square=square)
 
 
-def box_of(
-    points: Points | NDArray[np.float32], intrinsics: torch.Tensor, pose: torch.Tensor, nearest: float
-) -> NDArray[np.float32] | None:
+def box_of(points: Points, intrinsics: torch.Tensor, pose: torch.Tensor, nearest: float) -> Box | None:
     """(4,) edges of the smallest box around (V, 3) world points in a picture; None if one is within `nearest` m."""
-    matrix = pose.double().numpy()
-    cam = points @ matrix[:3, :3].T + matrix[:3, 3]
-    if cam[:, 2].min() < nearest:
+    return _box(points.T, intrinsics.double().numpy(), pose.double().numpy(), nearest)
+
+
+def _box(columns: Points, k: Points, pose: Points, nearest: float) -> Box | None:
+    """`box_of` for points given as (3, V): rows are quick to go through."""
+    x, y, z = (
+        pose[i, 0] * columns[0] + pose[i, 1] * columns[1] + pose[i, 2] * columns[2] + pose[i, 3] for i in range(3)
+    )
+    if z.min() < nearest:
         return None
-    k = intrinsics.double().numpy()
-    pixels = cam[:, :2] / cam[:, 2:] * (k[0, 0], k[1, 1]) + k[:2, 2]
-    return np.concatenate([pixels.min(0), pixels.max(0)]).astype(np.float32)
+    u, v = x / z, y / z
+    edges = (
+        u.min() * k[0, 0] + k[0, 2],
+        v.min() * k[1, 1] + k[1, 2],
+        u.max() * k[0, 0] + k[0, 2],
+        v.max() * k[1, 1] + k[1, 2],
+    )
+    return np.array(edges, np.float32)
 
 
 def _direction(rng: np.random.Generator, config: ViewConfig) -> Points:
@@ -248,8 +255,12 @@ def _unit(rng: np.random.Generator) -> Points:
 
 
 def _axes(direction: Points, roll: float) -> Points:
-    """(3, 3) world to camera, of a camera that looks along -direction."""
-    return np.asarray(_pose(direction, np.zeros(3), roll)[:3, :3].double().numpy())
+    """(3, 3) world to camera, of a camera that looks along -direction, as `look_at` has it."""
+    right = np.array([-direction[2], 0.0, direction[0]])  # down x forward
+    right /= np.linalg.norm(right)
+    lower = np.cross(-direction, right)
+    cos, sin = math.cos(roll), math.sin(roll)
+    return np.stack([cos * right + sin * lower, cos * lower - sin * right, -direction])
 
 
 def _pose(eye: Points, target: Points, roll: float) -> torch.Tensor:
