@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from humanpt.body.smpl import KINDS
+from humanpt.body.smpl_files import KINDS
 
 SMPL_PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
 FINGER_PARENTS = [parent for base in (20, 21) for finger in range(5) for parent in (base, None, None)]
