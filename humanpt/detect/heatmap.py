@@ -1,8 +1,9 @@
 """The `own` detector: our small network with the weights that humanpt ships, trained on generated people alone.
 
-A frame is shrunk to at most 320 pixels along its longer side and padded with grey at the right and the bottom. Peaks of
-the heat map become boxes. A hand is called left or right where the network is sure enough, else `hand`. The mask of a
-detection is the network's subject mask inside its box.
+A frame is shrunk to at most 320 pixels along its longer side, for who is small in it, and to half of that, for who
+fills it; both are padded with grey at the right and the bottom. Peaks of the heat maps become boxes. A hand is called
+left or right where the network is sure enough, else `hand`. The mask of a detection is the network's subject mask inside
+its box.
 
 The shipped files were made by `humanpt finetune detection`; their metadata say how.
 """
@@ -34,7 +35,8 @@ from humanpt.models.heatmap import COARSEST, STRIDE, HeatMapConfig, HeatMapNet, 
 
 Floats = NDArray[np.float32]
 
-LONGEST = 320  # of the picture that the network sees, in pixels
+LONGEST = 320  # of the larger picture that the network sees, in pixels
+SHRINK = (1, 2)  # the pictures that it sees: this one, and one of half its sides
 BAR = 114  # grey of the padding
 SURE = 0.65  # probability of a side from which it is told
 PEAKS = 60  # most peaks looked at
@@ -73,20 +75,39 @@ def decode(maps: HeatMaps, least: float, max_overlap: float = 0.5, most: int = P
     answers = torch.cat([boxes_of(maps.sides), kind], dim=1).flatten(2).transpose(1, 2).float()  # (B, hw, 5)
     picked = answers.gather(1, places[..., None].expand(-1, -1, 5)).cpu().numpy()
     return [
-        _suppress(Found(boxes=row[keep, :4], scores=score[keep], second=row[keep, 4]), max_overlap)
+        _chosen(Found(boxes=row[keep, :4], scores=score[keep], second=row[keep, 4]), max_overlap)
         for score, row in zip(scores.float().cpu().numpy(), picked, strict=True)
         for keep in [score >= least]
     ]
 
 
-def _suppress(found: Found, max_overlap: float) -> Found:
-    """Of boxes on the same place keep the best."""
+def best(found: Found, max_overlap: float) -> list[int]:
+    """The rows of the best boxes, best first: of those on the same place one stays."""
     overlap = overlaps(found.boxes, found.boxes)
     kept: list[int] = []
-    for row in range(len(found.scores)):
+    for row in np.argsort(-found.scores, kind="stable"):
         if not any(overlap[row, other] > max_overlap for other in kept):
-            kept.append(row)
+            kept.append(int(row))
+    return kept
+
+
+def _chosen(found: Found, max_overlap: float) -> Found:
+    kept = best(found, max_overlap)
     return Found(boxes=found.boxes[kept], scores=found.scores[kept], second=found.second[kept])
+
+
+def _shrunk(small: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """A picture at every scale that the network sees."""
+    height, width = small.shape[:2]
+    sizes = [(max(1, round(width / shrink)), max(1, round(height / shrink))) for shrink in SHRINK]
+    return [small] + [np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes[1:]]
+
+
+def _stretched(boxes: Floats, size: tuple[int, int], frame: tuple[int, int]) -> Floats:
+    """Edges in pixels of a picture of one height and width as edges in those of another, cut at its border."""
+    scale = np.array([frame[1] / size[1], frame[0] / size[0]] * 2)
+    edges = (boxes.astype(np.float64) + 0.5) * scale - 0.5
+    return np.clip(edges, -0.5, np.array([frame[1], frame[0]] * 2) - 0.5).astype(np.float32)
 
 
 def letterbox(small: NDArray[np.uint8]) -> Tensor:
@@ -198,27 +219,51 @@ class OwnDetector:
 
     def look(self, frame: Frame, least: float) -> Detections:
         """As `detect`, with another least score."""
-        small = frame.small(LONGEST)
+        views = [self._view(small, least) for small in _shrunk(frame.small(LONGEST))]
+        found = Found(
+            boxes=np.concatenate(
+                [_stretched(view.found.boxes, view.size, (frame.height, frame.width)) for view in views]
+            ),
+            scores=np.concatenate([view.found.scores for view in views]),
+            second=np.concatenate([view.found.second for view in views]),
+        )
+        places = [(view, row) for view in views for row in range(len(view.found.scores))]
+        keep = [
+            row for row in best(found, self.config.max_overlap) if (found.boxes[row, 2:] > found.boxes[row, :2]).all()
+        ]
+        keep = keep[: self.config.max_detections]
+        return Detections(
+            boxes=found.boxes[keep],
+            scores=found.scores[keep] ** np.float32(self._power),
+            kinds=tuple(self._kind(float(found.second[row])) for row in keep),
+            masks=tuple(view.mask_inside(row) for view, row in (places[i] for i in keep)),
+        )
+
+    def _view(self, small: NDArray[np.uint8], least: float) -> _View:
+        """What the network says of one picture."""
         with torch.inference_mode(), _threads(self.config.threads):
             maps = self._network(letterbox(small).to(self._dtype))
             found = decode(maps, least ** (1 / self._power), self.config.max_overlap)[0]
             mask = maps.mask[0, 0].float().numpy()
-        height, width = small.shape[:2]
-        scale = np.array([frame.width / width, frame.height / height] * 2)
-        edges = (found.boxes.astype(np.float64) + 0.5) * scale - 0.5
-        edges = np.clip(edges, -0.5, np.array([frame.width, frame.height] * 2) - 0.5).astype(np.float32)
-        keep = [i for i in range(len(edges)) if (edges[i, 2:] > edges[i, :2]).all()][: self.config.max_detections]
-        return Detections(
-            boxes=edges[keep],
-            scores=found.scores[keep] ** np.float32(self._power),
-            kinds=tuple(self._kind(float(found.second[i])) for i in keep),
-            masks=tuple(_mask_inside(mask, found.boxes[i], (height, width)) for i in keep),
-        )
+        return _View(found=found, mask=mask, size=(small.shape[0], small.shape[1]))
 
     def _kind(self, second: float) -> BoxKind:
         if self.subject == "body":
             return "body"
         return "hand_right" if second >= SURE else "hand_left" if second <= 1 - SURE else "hand"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _View:
+    """What the network said of one picture."""
+
+    found: Found
+    mask: Floats  # (h, w) logits, padding included
+    size: tuple[int, int]  # height and width without padding, in pixels
+
+    def mask_inside(self, row: int) -> NDArray[np.bool_]:
+        """The mask of one of those found."""
+        return _mask_inside(self.mask, self.found.boxes[row], self.size)
 
 
 def _mask_inside(logits: Floats, box: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -27,16 +27,16 @@ def maps_with(peaks, kinds=1, size=(8, 10)):
 
 
 class Scripted(torch.nn.Module):
-    """A network that answers the same to every picture."""
+    """A network that has one answer for the first, larger picture of a frame and one for the second."""
 
-    def __init__(self, maps):
+    def __init__(self, maps, half=None):
         super().__init__()
-        self.maps = maps
-        self.seen = None
+        self.answers = [maps, half or maps_with([], kinds=1 + maps.kind.shape[1])]
+        self.seen = []
 
     def forward(self, pictures):
-        self.seen = pictures
-        return self.maps
+        self.seen.append(tuple(pictures.shape))
+        return self.answers[len(self.seen) - 1]
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def weights(tmp_path):
 def own(weights):
     """Makes a detector that answers with given heat maps."""
 
-    def make(maps, subject="body", **config):
+    def make(maps, subject="body", half=None, **config):
         detector = OwnDetector("body", DetectConfig(**config), weights)
         detector.subject = subject
-        detector._network = Scripted(maps)
+        detector._network = Scripted(maps, half)
         detector._dtype = torch.float32
         return detector
 
@@ -99,8 +99,17 @@ def test_boxes_come_back_in_the_pixels_of_the_frame(own, frame):
     detector = own(maps_with([(0, 3, 4, 0.9, (-0.5, 9.5, 99.5, 59.5))], size=(32, 40)))
     found = detector.detect(frame(640, 480))
     np.testing.assert_allclose(found.boxes, [[-0.5, 19.5, 199.5, 119.5]], atol=1e-3)
-    assert detector._network.seen.shape == (1, 3, 256, 320)
+    assert detector._network.seen == [(1, 3, 256, 320), (1, 3, 128, 160)]
     assert found.mask_kind == "detector"
+
+
+def test_what_the_smaller_picture_shows_counts_as_well(own, frame):
+    # A pixel of the smaller picture is four by four of the frame; of two boxes on one place the better stays.
+    large = maps_with([(0, 3, 4, 0.6, (-0.5, 9.5, 99.5, 59.5)), (0, 20, 30, 0.7, (200, 100, 260, 190))], size=(32, 40))
+    half = maps_with([(0, 3, 4, 0.9, (-0.5, 4.5, 49.5, 29.5))], size=(16, 20))
+    found = own(large, half=half).detect(frame(640, 480))
+    np.testing.assert_allclose(found.scores, [0.9, 0.7], atol=1e-5)
+    np.testing.assert_allclose(found.boxes[0], [-0.5, 19.5, 199.5, 119.5], atol=1e-3)
 
 
 def test_boxes_are_cut_at_the_edges_of_the_frame(own, frame):
