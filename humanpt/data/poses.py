@@ -91,7 +91,7 @@ class _Hand:
         return self.spheres.overlapping(positions(self.skeleton, turned), turned)
 
 
-def _as_pose(model: BodyModel, orientations: Array) -> Tensor:
+def as_pose(model: BodyModel, orientations: Array) -> Tensor:
     """Absolute rotations in the model's own convention (N, J, 3, 3) float32, on its device."""
     shape = model.mean_shape()
     rotations = torch.from_numpy(orientations).to(shape.device)
@@ -132,15 +132,15 @@ class BodyPoses:
         names: list[str] = []
         for _ in range(MOST_ROUNDS):
             missing = count - len(names)
-            turned, stances, free = self._propose(rng, missing + missing // 2 + 3)
+            turned, stances, free = self.propose(rng, missing + missing // 2 + 3)
             good = np.flatnonzero(free)[:missing]
             kept.append(turned[good])
             names += [stances[k] for k in good]
             if len(names) == count:
-                return _as_pose(self.model, np.concatenate(kept)), names
+                return as_pose(self.model, np.concatenate(kept)), names
         raise ValueError(f"{self.model.layout.name}: every pose drawn goes through itself; this rig is no body")
 
-    def _propose(self, rng: np.random.Generator, count: int) -> tuple[Array, list[str], Flags]:
+    def propose(self, rng: np.random.Generator, count: int) -> tuple[Array, list[str], Flags]:
         """Absolute rotations (N, J, 3, 3), their stances, and which do not go through themselves."""
         angles, stances, planted = postures.draw_angles(rng, count, self.config.spread)
         local = np.tile(np.eye(3), (count, len(self.skeleton.names), 1, 1))
@@ -205,4 +205,4 @@ class HandPoses:
         """Poses (N, J, 3, 3) of rows of hand angles (N, A), such as `gestures.TABLE`."""
         local = np.tile(np.eye(3), (len(rows), len(self.skeleton.names), 1, 1))
         local[:, list(self.hand.joints)] = self.hand.local(rows)
-        return _as_pose(self.model, absolute(self.skeleton.parents, local))
+        return as_pose(self.model, absolute(self.skeleton.parents, local))

@@ -10,6 +10,7 @@ from humanpt.body.model import load_body_model
 from humanpt.data import mocap_amass, mocap_bvh, mocap_deepmimic
 from humanpt.data.mocap import find_motions, free_motions, read_motion, retarget
 from humanpt.errors import InputError
+from tests.data.plain_people import PlainModel, person_joints
 
 # Anny's joints of a bone and the parts of the recording they follow.
 BONES = {
@@ -213,6 +214,23 @@ def test_bones_point_where_the_recorded_bones_point(body, motions, name):
             # A thigh's two bones are not quite in line, so sharing its turn between them moves the knee a little.
             tolerance = 1.5 if part == "thigh" else 0.3
             assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < tolerance, f"{part} {side}"
+
+
+def test_a_motion_lies_as_well_on_a_rig_in_a_t_pose(motions):
+    plain = PlainModel(person_joints(), "body")
+    motion = motions["humanoid3d_kick"].cut(0, 47, 6)
+    pose, transl = retarget(motion, plain)
+    joints = plain(plain.mean_shape(), pose, transl).joints.double().numpy()
+    index = plain.layout.joint_names.index
+    recorded = motion.positions()
+    for name in ("shoulder", "elbow", "hip", "knee"):
+        end = {"shoulder": "elbow", "elbow": "wrist", "hip": "knee", "knee": "ankle"}[name]
+        for side in ("left", "right"):
+            ours = joints[:, index(f"{side}_{end}")] - joints[:, index(f"{side}_{name}")]
+            at = [motion.joint_names.index(f"{side}_{joint}") for joint in (name, end)]
+            theirs = recorded[:, at[1]] - recorded[:, at[0]]
+            cosine = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+            assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 0.5
 
 
 def test_the_trunk_turns_with_the_recorded_trunk(body, motions):

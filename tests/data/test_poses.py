@@ -1,5 +1,6 @@
 """Drawn poses: rotations, joint limits as angles between bones, both sides alike, nothing through itself."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from humanpt.data import gestures, postures
 from humanpt.data.anatomy import FINGERS, SIDES, absolute, find_skeleton, positions
 from humanpt.data.poses import BodyPoses, HandPoses, PoseConfig, colliding
 from humanpt.errors import ConfigError, InputError
+from tests.data.plain_people import PlainModel, hand_joints, person_joints
 
 COUNT = 200
 
@@ -316,3 +318,54 @@ def test_an_unknown_rig_is_one_clear_line():
 
 def test_every_finger_has_three_joints(hand_poses):
     assert all(len(hand_poses.skeleton.part(finger, "right")) == 3 for finger in FINGERS)
+
+
+def test_another_rig_in_another_reference_pose_takes_the_same_poses(body, body_poses):
+    plain = PlainModel(person_joints(), "body")
+    theirs = {"upperarm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "thigh": ("hip", "knee")}
+    ours = {
+        "upperarm": ("upperarm01", "lowerarm01"),
+        "forearm": ("lowerarm01", "wrist"),
+        "thigh": ("upperleg01", "lowerleg01"),
+    }
+    angles, _, planted = postures.draw_angles(np.random.default_rng(3), 20)
+    places = []
+    for poses in (body_poses, BodyPoses(plain)):
+        local = np.tile(np.eye(3), (len(angles), len(poses.skeleton.names), 1, 1))
+        poses.body(local, angles, planted)
+        turned = absolute(poses.skeleton.parents, local)
+        chest = turned[:, poses.skeleton.part("spine")[-1]]
+        joints = positions(poses.skeleton, turned)
+        places.append((poses.skeleton.names, joints, chest, turned[:, 0]))
+    for part in ours:
+        for side in SIDES:
+            directions = []
+            for (names, joints, chest, root), bones in zip(places, (ours, theirs), strict=True):
+                start, end = (
+                    names.index(f"{name}.{side[0].upper()}" if bones is ours else f"{side}_{name}")
+                    for name in bones[part]
+                )
+                above = root if part == "thigh" else chest
+                bone = np.swapaxes(above, -1, -2) @ (joints[:, end] - joints[:, start])[..., None]
+                directions.append(bone[..., 0] / np.linalg.norm(bone, axis=1))
+            cosine = np.sum(directions[0] * directions[1], axis=1)
+            assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 2.5, f"{part} {side}"
+
+
+def test_a_hand_with_the_joints_of_mano_takes_the_same_gestures(hand_poses):
+    plain = HandPoses(PlainModel(hand_joints(), "hand"))
+    assert plain.sample(np.random.default_rng(0), 5).shape == (5, 16, 3, 3)
+    rows = gestures.TABLE
+    bends = []
+    for poses, names in (
+        (hand_poses, ("finger3-1.R", "finger3-2.R", "finger3-3.R")),
+        (plain, ("middle1", "middle2", "middle3")),
+    ):
+        local = np.tile(np.eye(3), (len(rows), len(poses.skeleton.names), 1, 1))
+        local[:, list(poses.hand.joints)] = poses.hand.local(rows)
+        joints = positions(poses.skeleton, absolute(poses.skeleton.parents, local))
+        wrist = joints[:, poses.skeleton.part("wrist", "right")[0]]
+        chain = [wrist, *(joints[:, poses.skeleton.names.index(name)] for name in names)]
+        bones = [(b - a) / np.linalg.norm(b - a, axis=1, keepdims=True) for a, b in itertools.pairwise(chain)]
+        bends.append([np.degrees(np.arccos(np.clip((a * b).sum(1), -1, 1))) for a, b in itertools.pairwise(bones)])
+    np.testing.assert_allclose(bends[0], bends[1], atol=9)
