@@ -14,14 +14,25 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-USUAL = ("help_time", "shard_reads", "mkpairs_speed", "detection")
+USUAL = (
+    "help_time",
+    "shard_reads",
+    "mkpairs_speed",
+    "body_speed",
+    "pose_speed",
+    "render_speed",
+    "people_speed",
+    "clock_offsets",
+    "detection",
+)
+PEERS = ("hog_people", "render_peer_pyrender", "render_peer_warp")  # run by others, in their own Python
 
 
 def main() -> None:
     """Run the scripts; a failure ends the whole."""
     name, *options = sys.argv[1:] or [None]
     if name is not None and not (FOLDER / f"{name}.py").is_file():
-        known = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem != "hog_people")
+        known = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem not in PEERS)
         sys.exit(f"there is no benchmark {name!r}; there are {', '.join(known)}")
     print(f"{platform.platform()}, Python {platform.python_version()}")
     for script in (name,) if name else USUAL:
