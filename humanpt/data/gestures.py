@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humanpt.data.anatomy import FINGERS, Array, Side, Skeleton, about, across, angle_about, unit
+from humanpt.data.anatomy import FINGERS, Array
 
 LONG_FINGERS = FINGERS[1:]
-THUMB_REST_BEND = 0.1
-"""Flexion of the thumb's last joint in the reference pose, in radians: a rig shows no bone beyond it."""
 
 # Range of every angle, in degrees. Finger flexion and abduction: Norkin and White, Measurement of Joint Motion, 5th
 # edition; little extension beyond straight is left out because it is rare at rest.
@@ -266,7 +264,7 @@ def gesture_row(gesture: Gesture) -> Array:
 TABLE = np.stack([gesture_row(gesture) for gesture in GESTURES.values()])
 WEIGHTS = np.array([gesture.weight for gesture in GESTURES.values()], dtype=np.float64)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
-_KNUCKLES, _SPREADS, _MIDDLES, _TIPS = (
+KNUCKLES, SPREADS, MIDDLES, TIPS = (
     np.array([ANGLES.index(f"{finger}_{angle}") for finger in LONG_FINGERS])
     for angle in ("knuckle", "spread", "middle", "tip")
 )
@@ -290,108 +288,21 @@ def draw_hands(rng: np.random.Generator, count: int, *, noise: float = 1.0, blen
     # How far the whole hand closes, each finger on its own, and each joint: from coarse to fine.
     whole = 0.10 * rng.standard_normal((count, 1))
     finger = 0.09 * rng.standard_normal((count, 4)) + whole
-    for joints, spread in ((_KNUCKLES, 0.09), (_MIDDLES, 0.09), (_TIPS, 0.05)):
-        share = 1.2 if joints is _MIDDLES else 0.7
+    for joints, spread in ((KNUCKLES, 0.09), (MIDDLES, 0.09), (TIPS, 0.05)):
+        share = 1.2 if joints is MIDDLES else 0.7
         shape[:, joints] += noise * (share * finger + spread * rng.standard_normal((count, 4)))
     fan = 0.10 * rng.standard_normal((count, 1)) * np.array([1.0, 0.1, -0.5, -1.0])
-    shape[:, _SPREADS] += noise * (fan + 0.035 * rng.standard_normal((count, 4)))
+    shape[:, SPREADS] += noise * (fan + 0.035 * rng.standard_normal((count, 4)))
     shape[:, :4] += noise * np.array([0.14, 0.09, 0.12, 0.16]) * rng.standard_normal((count, 4))
     shape[:, -3] += noise * 0.05 * rng.standard_normal(count)
     shape[:, -2] += noise * 0.33 * rng.standard_normal(count)
     shape[:, -1] += noise * 0.14 * rng.standard_normal(count)
     # The last two joints of a finger share a tendon: the tip follows the middle joint unless something presses it.
-    follow = 0.55 * shape[:, _MIDDLES]
-    shape[:, _TIPS] = np.clip(shape[:, _TIPS], follow - 0.35, follow + 0.30)
+    follow = 0.55 * shape[:, MIDDLES]
+    shape[:, TIPS] = np.clip(shape[:, TIPS], follow - 0.35, follow + 0.30)
     # Spread fingers close as they bend: the knuckle's side ligaments tighten.
-    parallel = TABLE[0, _SPREADS]
-    loose = np.clip(1.0 - shape[:, _KNUCKLES] / np.radians(80), 0.15, 1.0)
-    shape[:, _SPREADS] = parallel + loose * (shape[:, _SPREADS] - parallel)
+    parallel = TABLE[0, SPREADS]
+    loose = np.clip(1.0 - shape[:, KNUCKLES] / np.radians(80), 0.15, 1.0)
+    shape[:, SPREADS] = parallel + loose * (shape[:, SPREADS] - parallel)
     result: Array = np.clip(shape, LOWER, UPPER)
     return result
-
-
-class HandRotations:
-    """Turns rows of hand angles into the rotations of one hand of a rig."""
-
-    def __init__(self, skeleton: Skeleton, side: Side) -> None:
-        """Measure the hand in the reference pose; a rig without fingers yields the wrist alone."""
-        self.wrist = skeleton.part("wrist", side)[0]
-        self.chains = {finger: skeleton.part(finger, side) for finger in FINGERS if skeleton.part(finger, side)}
-        self.palm = skeleton.part("palm", side)
-        if not self.chains:
-            return
-        bone = skeleton.bone
-        along = bone(self.wrist, self.chains["middle"][0])  # from the wrist to the middle knuckle
-        row = skeleton.rest[self.chains["index"][0]] - skeleton.rest[self.chains["little"][0]]
-        self.along = along
-        self.thumbward = across(row, along)
-        back = np.cross(along, self.thumbward)
-        self.back = back if side == "right" else -back  # out of the back of the hand
-        self.curl = np.cross(along, -self.back)  # turns the fingers towards the palm
-        self.aside = np.cross(along, self.thumbward)  # turns the fingers towards the thumb
-        self._measure_fingers(skeleton)
-        self._measure_thumb(skeleton)
-
-    def _measure_fingers(self, skeleton: Skeleton) -> None:
-        """Axes about which the four fingers bend, and how far they are bent and spread in the reference pose."""
-        knuckles = np.stack([skeleton.rest[self.chains[finger][0]] for finger in LONG_FINGERS])
-        curls, middle_axes, tip_axes, from_rest, bends = [], [], [], [], []
-        for k, finger in enumerate(LONG_FINGERS):
-            # The knuckles form an arch, and each finger bends at right angles to its piece of it.
-            tangent = across(knuckles[max(k - 1, 0)] - knuckles[min(k + 1, 3)], self.along)
-            curl = about(self.along, 0.6 * angle_about(self.along, self.thumbward, tangent)) @ self.curl
-            first, second, third = self.chains[finger]
-            proximal, middle = skeleton.bone(first, second), skeleton.bone(second, third)
-            flexion = np.arcsin(np.clip(-(proximal @ self.back), -1, 1))
-            abduction = np.arctan2(proximal @ self.thumbward, proximal @ self.along)
-            middle_axis = across(curl, proximal)
-            curls.append(curl)
-            middle_axes.append(middle_axis)
-            tip_axes.append(across(curl, middle))
-            from_rest.append((about(curl, flexion) @ about(self.aside, abduction)).T)
-            bends.append(max(angle_about(middle_axis, proximal, middle), 0.0))
-        self.curls, self.middle_axes, self.tip_axes = np.stack(curls), np.stack(middle_axes), np.stack(tip_axes)
-        self.from_rest = np.stack(from_rest)  # (4, 3, 3) straightens the first bone of each finger
-        self.rest_bend = np.array(bends)
-
-    def _measure_thumb(self, skeleton: Skeleton) -> None:
-        """Axes about which the thumb turns, and its opposition and spread in the reference pose."""
-        first, second, third = self.chains["thumb"]
-        base, last = skeleton.bone(first, second), skeleton.bone(second, third)
-        outward = across(base, self.along)
-        self.rest_opposition = float(np.arctan2(-(outward @ self.back), outward @ self.thumbward))
-        self.rest_spread = float(np.arccos(np.clip(base @ self.along, -1, 1)))
-        self.oppose = np.cross(self.thumbward, -self.back)  # turns the thumb's side out of the palm
-        self.spread = np.cross(self.along, outward)  # turns the thumb away from the index finger
-        # The thumb bends across the palm: mostly towards the little finger, a little down into the palm.
-        self.thumb_curl = np.cross(last, across(unit(-self.thumbward - 0.6 * self.back), last))
-
-    def __call__(self, local: Array, angles: Array) -> None:
-        """Write the joint rotations of hands into poses.
-
-        Args:
-            local: (N, J, 3, 3) each joint's own rotation about the axes of the reference pose, changed in place; the
-                wrist's is multiplied, since the forearm has its share in it.
-            angles: (N, A) radians.
-        """
-        if not self.chains:
-            return
-        angle = dict(zip(ANGLES, angles.T, strict=True))
-        local[:, self.wrist] = (
-            local[:, self.wrist]
-            @ about(self.curl, angle["wrist_flexion"])
-            @ about(self.aside, -angle["wrist_deviation"])
-        )
-        for share, joint in zip((0.5, 1.0), self.palm, strict=False):
-            local[:, joint] = about(self.curl, share * angle["cup"])
-        knuckle, middle, tip = (list(joints) for joints in zip(*(self.chains[f] for f in LONG_FINGERS), strict=True))
-        wanted = about(self.curls, angles[:, _KNUCKLES]) @ about(self.aside, angles[:, _SPREADS])  # (N, 4, 3, 3)
-        local[:, knuckle] = wanted @ self.from_rest
-        local[:, middle] = about(self.middle_axes, angles[:, _MIDDLES] - self.rest_bend)
-        local[:, tip] = about(self.tip_axes, angles[:, _TIPS] - 0.3 * self.rest_bend)
-        first, second, third = self.chains["thumb"]
-        local[:, first] = about(self.oppose, angle["thumb_opposition"] - self.rest_opposition) @ about(
-            self.spread, angle["thumb_spread"] - self.rest_spread
-        )
-        local[:, second] = about(self.thumb_curl, angle["thumb_knuckle"])
-        local[:, third] = about(self.thumb_curl, angle["thumb_tip"] - THUMB_REST_BEND)

@@ -12,7 +12,9 @@ from torch import Tensor
 from humanpt.body.model import BodyModel
 from humanpt.data import gestures, postures
 from humanpt.data.anatomy import SIDES, Array, Side, Skeleton, absolute, positions, skeleton_of
+from humanpt.data.body_rotations import BodyRotations
 from humanpt.data.contact import Flags, Spheres, colliding
+from humanpt.data.hand_rotations import HandRotations
 from humanpt.errors import ConfigError
 
 __all__ = ["BodyPoses", "HandPoses", "PoseConfig", "colliding"]
@@ -64,7 +66,7 @@ class _Hand:
         self.joints = skeleton.below(skeleton.part("wrist", side)[0])
         self.skeleton = skeleton.alone(self.joints)
         self.spheres = spheres.of(self.joints)
-        self.rotations = gestures.HandRotations(self.skeleton, side)
+        self.rotations = HandRotations(self.skeleton, side)
 
     def rows(self, rng: np.random.Generator, count: int) -> Array:
         """Angles (count, A) of hands that are free of themselves."""
@@ -117,7 +119,7 @@ class BodyPoses:
         self.config = config or PoseConfig()
         self.skeleton = skeleton_of(model)
         self.spheres = Spheres(model, self.skeleton, give=self.config.give)
-        self.body = postures.BodyRotations(self.skeleton)
+        self.body = BodyRotations(self.skeleton)
         self.hands = [_Hand(self.skeleton, self.spheres, side, self.config) for side in SIDES]
         for hand in self.hands:
             self.spheres.forgive(hand.joints)  # a hand is drawn free of itself

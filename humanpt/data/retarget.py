@@ -33,8 +33,9 @@ from humanpt.data.anatomy import (
     twist_angle,
     unit,
 )
+from humanpt.data.body_rotations import BodyRotations, frame, power
+from humanpt.data.hand_rotations import HandRotations
 from humanpt.data.motion import Motion
-from humanpt.data.postures import BodyRotations, frame, power
 
 FLOOR_WINDOW = 1.0
 """Within this many seconds the feet touch the floor at least once; a jump is shorter."""
@@ -79,10 +80,10 @@ def retarget(
 
 
 @lru_cache(maxsize=2)
-def _measure(model: BodyModel) -> tuple[Skeleton, BodyRotations, list[gestures.HandRotations]]:
+def _measure(model: BodyModel) -> tuple[Skeleton, BodyRotations, list[HandRotations]]:
     """The model's reference pose, which stays what it is."""
     skeleton = skeleton_of(model)
-    return skeleton, BodyRotations(skeleton), [gestures.HandRotations(skeleton, side) for side in SIDES]
+    return skeleton, BodyRotations(skeleton), [HandRotations(skeleton, side) for side in SIDES]
 
 
 def _local(motion: Motion, skeleton: Skeleton, body: BodyRotations) -> Array:
