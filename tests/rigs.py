@@ -169,6 +169,26 @@ def write_interhand(folder, cameras, capture="0"):
     return path
 
 
+def write_shelf(folder, cameras):
+    """Shelf and Campus: camera centres in millimetres under the name of T."""
+    document = {
+        c.name: {
+            "k": [[c.distortion[0]], [c.distortion[1]], [c.distortion[4]]],
+            "p": [[c.distortion[2]], [c.distortion[3]]],
+            "R": c.cam_from_world[:3, :3].tolist(),
+            "T": (c.centre[:, None] * 1000).tolist(),
+            "fx": c.intrinsics[0, 0],
+            "fy": c.intrinsics[1, 1],
+            "cx": c.intrinsics[0, 2],
+            "cy": c.intrinsics[1, 2],
+        }
+        for c in cameras
+    }
+    path = folder / "calibration_shelf.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
 def write_opencv(folder, cameras, ending="yml"):
     """A file per camera with the names of OpenCV's calibration sample."""
     for c in cameras:
@@ -227,6 +247,7 @@ WRITERS = {
     "CMU Panoptic": write_panoptic,
     "AIST++": write_aist,
     "InterHand2.6M": write_interhand,
+    "Shelf or Campus": write_shelf,
     "OpenCV YAML": write_opencv,
     "OpenCV XML": lambda folder, cameras: write_opencv(folder, cameras, "xml"),
     "OpenCV storage JSON": lambda folder, cameras: write_opencv(folder, cameras, "json"),

@@ -8,6 +8,7 @@
 | CMU Panoptic | JSON: `cameras` with `distCoef` | centimetres |
 | AIST++ | JSON: a list with `rotation` and `translation` | centimetres |
 | InterHand2.6M | JSON: captures with `campos` and `camrot` | millimetres |
+| Shelf, Campus | JSON: a map of cameras with `fx` and `T` | millimetres |
 | OpenCV, EasyMocap | `.yml`, `.yaml`, `.xml`, other JSON | free |
 """
 
@@ -20,7 +21,16 @@ from humanpt.data.sources.camera import Calibration, Unit, in_metres
 from humanpt.data.sources.colmap import read_colmap
 from humanpt.data.sources.opencv import read_opencv, read_storage, storage_files
 from humanpt.data.sources.qualisys import read_qualisys
-from humanpt.data.sources.studios import is_aist, is_interhand, is_panoptic, read_aist, read_interhand, read_panoptic
+from humanpt.data.sources.studios import (
+    is_aist,
+    is_interhand,
+    is_panoptic,
+    is_shelf,
+    read_aist,
+    read_interhand,
+    read_panoptic,
+    read_shelf,
+)
 from humanpt.data.sources.toml_cameras import read_toml
 from humanpt.errors import InputError
 from humanpt.files import exists
@@ -32,6 +42,7 @@ UNITS: dict[str, Unit] = {
     "CMU Panoptic": "cm",
     "AIST++": "cm",
     "InterHand2.6M": "mm",
+    "Shelf or Campus": "mm",
 }
 BOARDS = ("calibration", "calib", "calibrations")
 """Folders whose clips, if any, show calibration boards."""
@@ -91,6 +102,8 @@ def _read(path: Path, capture: str | None) -> Calibration:
             return read_aist(document, path)
         if is_interhand(document):
             return read_interhand(document, path, capture)
+        if is_shelf(document):
+            return read_shelf(document, path)
         return read_opencv(path)
     if ending in (".yml", ".yaml", ".xml"):
         return read_opencv(path)

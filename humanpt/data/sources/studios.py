@@ -1,4 +1,4 @@
-"""JSON calibrations of well-known studios: CMU Panoptic, AIST++, InterHand2.6M.
+"""JSON calibrations of well-known data sets: CMU Panoptic, AIST++, InterHand2.6M, Shelf and Campus.
 
 CMU Panoptic (calibration_SEQUENCE.json): `cameras` with `name`, `resolution`, `K`, `distCoef` (OpenCV's five), `R`,
 `t` of x = R X + t, centimetres. A camera's video is `hd_00_01.mp4` or `vga_01_01.mp4`, its frame folder `00_01`.
@@ -8,6 +8,10 @@ vector), `translation`, `distortions`; centimetres (its own estimation starts fr
 
 InterHand2.6M (…_camera.json): per capture `campos`, `camrot`, `focal`, `princpt`, each by camera; millimetres,
 x = R (X - C), no distortion.
+
+Shelf and Campus, as multi-view pose estimators pass them on (calibration_shelf.json): a map of cameras "0", "1", ...
+with `fx`, `fy`, `cx`, `cy`, `k` (three radial terms), `p` (two tangential ones), `R`, and in `T` the camera's centre,
+millimetres, x = R (X - T); the frames are in Camera0, Camera1, ... Checked on Shelf's own truth (tests/data/sources).
 """
 
 from __future__ import annotations
@@ -111,6 +115,36 @@ def read_interhand(document: dict[str, Any], path: Path, capture: str | None = N
         matrix = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
         cameras[name] = build(name, where, matrix=matrix, cam_from_world=pose(rotation, shift, where))
     return Calibration(path=path, form="InterHand2.6M", cameras=cameras, studio=True)
+
+
+def is_shelf(document: Any) -> bool:
+    """Whether a JSON document looks like Shelf's or Campus's."""
+    first = next(iter(document.values()), None) if isinstance(document, dict) else None
+    return isinstance(first, dict) and {"fx", "fy", "cx", "cy", "R", "T"} <= first.keys()
+
+
+def read_shelf(document: dict[str, Any], path: Path) -> Calibration:
+    """Shelf's and Campus's cameras, in millimetres.
+
+    Raises:
+        InputError: if a camera lacks something.
+    """
+    cameras = {}
+    for name, entry in document.items():
+        where = f"{path}, camera {name}"
+        _need(entry, ("fx", "fy", "cx", "cy", "R", "T"), where)
+        rotation = numbers(entry["R"], where, "R").reshape(-1, 3)
+        shift = -rotation @ numbers(entry["T"], where, "T").ravel()
+        k = [*numbers(entry.get("k", [0, 0, 0]), where, "k").ravel(), 0, 0, 0]
+        p = [*numbers(entry.get("p", [0, 0]), where, "p").ravel(), 0, 0]
+        cameras[name] = build(
+            name,
+            where,
+            matrix=[[entry["fx"], 0, entry["cx"]], [0, entry["fy"], entry["cy"]], [0, 0, 1]],
+            distortion=[k[0], k[1], p[0], p[1], k[2]],
+            cam_from_world=pose(rotation, shift, where),
+        )
+    return Calibration(path=path, form="Shelf or Campus", cameras=cameras)
 
 
 def _need(entry: dict[str, Any], names: tuple[str, ...], where: str) -> None:

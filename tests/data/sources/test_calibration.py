@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.io import loadmat
 
 from humanpt.data.sources.calibration import read_calibration
 from humanpt.errors import InputError
@@ -38,7 +39,7 @@ def test_cameras_written_in_each_layout_come_back(tmp_path, form):
         assert_allclose(np.pad(read.distortion, (0, 14))[: len(lens)], lens, atol=1e-9)
         assert not np.pad(read.distortion, (0, 14))[len(lens) :].any()
         assert read.size in (camera.size, None)
-        assert (read.size is None) == (form in ("InterHand2.6M", "EasyMocap"))
+        assert (read.size is None) == (form in ("InterHand2.6M", "Shelf or Campus", "EasyMocap"))
 
 
 def test_a_stereo_pair_has_its_first_camera_as_the_world(tmp_path):
@@ -112,6 +113,23 @@ def test_real_interhand_joints_fall_into_their_boxes(samples):
         assert (depth > 0).all()
         assert (pixels > (x - 0.1 * w, y - 0.1 * h)).all()
         assert (pixels < (x + 1.1 * w, y + 1.1 * h)).all()
+
+
+def test_shelfs_truth_in_space_is_where_its_truth_in_the_pictures_is(samples):
+    truth = loadmat(samples / "shelf" / "actorsGT.mat")
+    cameras = list(read_calibration(samples / "shelf" / "calibration_shelf.json").cameras.values())
+    errors = []
+    for actor in range(4):
+        for frame in range(3):
+            points = truth["actor3D"][0, actor][frame, 0]
+            if points.shape != (14, 3):
+                continue  # not there
+            for number, camera in enumerate(cameras):
+                told = truth["actor2D"][0, actor][frame, 0][0, number]
+                if told.shape == (14, 2):
+                    errors += np.linalg.norm(project(camera, points)[0] - told, axis=1).tolist()
+    assert len(errors) > 200
+    assert np.median(errors) < 1
 
 
 def test_generated_key_points_fall_into_their_boxes(samples):
