@@ -2,8 +2,7 @@
 
 A frame is shrunk to at most 320 pixels along its longer side, for who is small in it, and to half of that, for who
 fills it; both are padded with grey at the right and the bottom. Peaks of the heat maps become boxes. A hand is called
-left or right where the network is sure enough, else `hand`. The mask of a detection is the network's subject mask inside
-its box.
+left or right where the network is sure enough, else `hand`. The mask of a detection is the subject mask inside its box.
 
 The shipped files were made by `humanpt finetune detection`; their metadata say how.
 """
@@ -107,7 +106,8 @@ def _stretched(boxes: Floats, size: tuple[int, int], frame: tuple[int, int]) -> 
     """Edges in pixels of a picture of one height and width as edges in those of another, cut at its border."""
     scale = np.array([frame[1] / size[1], frame[0] / size[0]] * 2)
     edges = (boxes.astype(np.float64) + 0.5) * scale - 0.5
-    return np.clip(edges, -0.5, np.array([frame[1], frame[0]] * 2) - 0.5).astype(np.float32)
+    border = np.array([frame[1], frame[0]] * 2) - 0.5
+    return np.asarray(np.clip(edges, -0.5, border), np.float32)
 
 
 def letterbox(small: NDArray[np.uint8]) -> Tensor:
