@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from humanpt.render.anatomy import Surroundings, surroundings, vertex_normals
-from humanpt.render.appearance import Look
+from humanpt.render.look import Look
 from humanpt.render.lookup import blend
 from humanpt.render.materials import Material, table
 

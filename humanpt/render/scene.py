@@ -18,7 +18,8 @@ from humanpt.render.assembly import Assembly, Thing, assemble
 from humanpt.render.light import Light, Shades, cast
 from humanpt.render.lookup import pick
 from humanpt.render.rasterize import Raster, rasterize
-from humanpt.render.room import Room, blocks_in_view, light_room, shade_room
+from humanpt.render.room_parts import Room
+from humanpt.render.room_shading import blocks_in_view, light_room, shade_room
 from humanpt.render.shading import film, shade_things
 
 __all__ = ["Assembly", "Cameras", "Pictures", "Scene", "Thing", "assemble", "label_raster", "render"]

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from humanpt.render.appearance import anatomy_of, draw_look
-from humanpt.render.drapes import make_skirt
 from humanpt.render.materials import draw_cloth, draw_skin
+from humanpt.render.skirts import make_skirt
 from humanpt.render.textures import NOISE_SIZE, noise
 
 
