@@ -218,5 +218,6 @@ def _in_package(kind: Kind, path: Path, arrays: dict[str, np.ndarray]) -> tuple[
                 return build(str(copy), **kind.options), vertex_ids[kind.vertex_ids]
         except OSError as error:
             raise OutputError(
-                f"{path}: no temporary file can hold its arrays ({error.strerror or error}); set TMPDIR to a folder with room"
+                f"{path}: no temporary file can hold its arrays ({error.strerror or error}); "
+                "set TMPDIR to a folder with room"
             ) from None
