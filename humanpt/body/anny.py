@@ -188,5 +188,7 @@ def load(name: str, *, side: Literal["right", "left"], report: Report | None = N
 
 def available() -> dict[str, str]:
     """Each of Anny's models and where it comes from, in words."""
-    built = {name: str(built_file(name)) if built_file(name).exists() else "built at first use" for name in BUILT}
+    built = {
+        name: f"built at {built_file(name)}" if built_file(name).exists() else "built at first use" for name in BUILT
+    }
     return {**dict.fromkeys(SHIPPED, "in the package"), **built}

@@ -109,7 +109,7 @@ def _failure(name: str, path: Path, code: int, log: list[str]) -> HumanptError:
     reason = log[-1] if log else f"it ended with code {code}"
     if "No space left" in reason or "Disk quota" in reason:
         return OutputError(f"{path.parent}: no room to build {name}; make room or set HUMANPT_CACHE to another folder")
-    return InputError(f"{name}: the package anny could not build it ({reason}); `pip install 'anny>=0.6.2,<0.7'`")
+    return InputError(f"{name}: the package anny could not build it ({reason}); `pip install 'humanpt[anny]'`")
 
 
 def work(name: str, path: Path) -> None:

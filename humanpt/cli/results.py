@@ -48,12 +48,15 @@ def show_doctor(found: dict[str, Any]) -> None:
     rows = [(name, entry["version"] or entry["problem"]) for name, entry in found["packages"].items()]
     print_table("packages", ("name", "version"), rows)
     if found["device"]:
-        print_line(f"device      {found['device']['device']}, {found['device']['precision']}")
-    print_line(f"decoders    {', '.join(found['decoders']) or 'none'}")
+        print_line(f"device           {found['device']['device']}, {found['device']['precision']}")
+    print_line(f"decoders         {', '.join(found['decoders']) or 'none'}")
+    for model, where in found["free_body_models"].items():
+        print_line(f"{model:<16} {where}")
     for model, files in found["body_models"].items():
-        print_line(f"{model:<11} {', '.join(files) or 'no files (optional; licensed by their owners)'}")
-    print_line(f"looked in   {', '.join(found['body_model_folders'])}")
-    print_line(f"cache       {found['cache_folder']}")
+        listed = [file["file"] + (" (cannot be read, see below)" if file["problem"] else "") for file in files]
+        print_line(f"{model:<16} {', '.join(listed) or 'no files (optional; licensed by their owners)'}")
+    print_line(f"looked in        {', '.join(found['body_model_folders'])}")
+    print_line(f"cache            {found['cache_folder']}")
     for entry in found.get("path", {}).get("entries", []):
         print_line("  ".join(f"{name} {value}" for name, value in entry.items() if value not in (None, {})))
     for problem in found["problems"]:

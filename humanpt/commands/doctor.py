@@ -22,8 +22,12 @@ NEEDED = (
 OPTIONAL = {
     "decord": "the second video reader (pip install decord; x86 only)",
     "onnxruntime": "detectors in ONNX files (pip install 'humanpt[onnx]')",
-    "smplx": "SMPL, SMPL-X and MANO from your own files (pip install 'humanpt[smplx]')",
+    "anny": "builds anny-body-full, once (pip install 'humanpt[anny]')",
+    "smplx": "runs SMPL, SMPL-X and MANO from your own files (pip install 'humanpt[smplx]')",
 }
+SLOW = ("anny",)
+"""Packages that take seconds to import: only whether they are there is looked up."""
+
 DISTRIBUTIONS = {"cv2": "opencv-python"}
 LIBGL = (
     "OpenCV needs a system library that is not here: apt-get install libgl1 libglib2.0-0, "
@@ -42,6 +46,9 @@ def run(path: Path | None = None) -> dict[str, Any]:
     """
     packages = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
     problems = [entry["problem"] for name, entry in packages.items() if name in NEEDED and entry["problem"]]
+    complete = not problems  # else the body models, which need numpy, torch and scipy, are not opened
+    licensed = _licensed_files(complete)
+    problems += [file["problem"] for files in licensed.values() for file in files if file["problem"]]
     found: dict[str, Any] = {
         "command": "doctor",
         "humanpt": __version__,
@@ -50,7 +57,8 @@ def run(path: Path | None = None) -> dict[str, Any]:
         "packages": packages,
         "device": _device() if packages["torch"]["version"] else None,
         "decoders": [name for name, module in (("pyav", "av"), ("decord", "decord")) if packages[module]["version"]],
-        "body_models": {model: [str(file) for file in body_files.find(model)] for model in body_files.MODELS},
+        "free_body_models": _free_body_models() if complete else {},
+        "body_models": licensed,
         "body_model_folders": [str(folder.absolute()) for folder in body_files.folders()],
         "cache_folder": str(body_files.cache_folder()),
     }
@@ -64,13 +72,16 @@ def _version(module: str) -> dict[str, str | None]:
     """Version of an importable module, or why it cannot be imported."""
     name = DISTRIBUTIONS.get(module, module)
     try:
+        if module in SLOW:
+            return {"version": importlib.metadata.version(name), "problem": None}
         loaded = importlib.import_module(module)
     except (ImportError, OSError) as error:  # a package may fail to load its own library
         if module == "cv2" and "cannot open shared object" in str(error):
             return {"version": None, "problem": f"cv2: {error}. {LIBGL}"}
+        advice = f"optional, {OPTIONAL[module]}" if module in OPTIONAL else f"pip install {name}"
         return {
             "version": None,
-            "problem": f"{module}: cannot be imported ({error}); {OPTIONAL.get(module, 'pip install ' + name)}",
+            "problem": f"{module}: cannot be imported ({error}); {advice}",
         }
     version = getattr(loaded, "__version__", None) or importlib.metadata.version(name)
     return {"version": str(version), "problem": None}
@@ -81,6 +92,33 @@ def _device() -> dict[str, Any]:
 
     device = choose_device("auto")
     return {"device": describe_device(device), "precision": choose_precision("auto", device)}
+
+
+def _free_body_models() -> dict[str, str]:
+    from humanpt.body.anny import available
+
+    return available()
+
+
+def _licensed_files(read: bool) -> dict[str, list[dict[str, str | None]]]:
+    """The files of each licensed model, and what is wrong with those that are damaged or of another kind."""
+    found: dict[str, list[dict[str, str | None]]] = {model: [] for model in body_files.MODELS}
+    for model, files in found.items():
+        for path in body_files.find(model):
+            files.append({"file": str(path), "problem": _wrong_with(model, path) if read else None})
+    return found
+
+
+def _wrong_with(model: str, path: Path) -> str | None:
+    """One line on why a file of a licensed model cannot be read, or nothing."""
+    from humanpt.body import smpl_files
+
+    name = next(name for name, kind in smpl_files.KINDS.items() if kind.title == model)
+    try:
+        smpl_files.read(name, path)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _look_at(path: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_a_second_load_builds_nothing(cache, builder):
 
 def test_a_failed_build_is_one_line_and_leaves_nothing(cache, builder):
     builder("echo Traceback; echo \"ModuleNotFoundError: No module named 'anny'\" >&2; exit 1")
-    with pytest.raises(InputError, match=r"No module named 'anny'.*pip install") as caught:
+    with pytest.raises(InputError, match=r"No module named 'anny'.*pip install 'humanpt\[anny\]'") as caught:
         load_body_model(NAME)
     assert "\n" not in str(caught.value)
     assert not [path for path in cache.rglob("*") if path.is_file()]
@@ -144,6 +144,12 @@ def test_what_is_there_is_listed(cache):
         "anny-hand": "in the package",
         "anny-body-full": "built at first use",
     }
+
+
+def test_a_built_model_is_listed_with_its_file(cache, builder):
+    builder(LEAVES_MUCH)
+    load_body_model(NAME)
+    assert anny.available()[NAME] == f"built at {built_file(NAME)}"
 
 
 @pytest.mark.slow

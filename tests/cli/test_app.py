@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -9,8 +10,10 @@ from typer.testing import CliRunner
 
 import humanpt
 from humanpt.body import files as body_files
+from humanpt.body.model import load_body_model
 from humanpt.cli.app import app
 from humanpt.commands import doctor
+from tests.body.licensed_files import made, write_npz
 from tests.scenes import write_pairs
 
 ROOT = Path(__file__).parents[2]
@@ -86,14 +89,61 @@ def test_doctor_finds_what_is_needed():
     assert "all is well" in humanpt_command("doctor").output
 
 
-def test_doctor_finds_body_models_where_they_lie(tmp_path, monkeypatch):
-    (tmp_path / "mano").mkdir()
-    (tmp_path / "mano" / "MANO_RIGHT.pkl").touch()
+@pytest.fixture
+def own_body_models(tmp_path, monkeypatch):
     monkeypatch.setenv("HUMANPT_BODY_MODELS", str(tmp_path))
-    found = json.loads(humanpt_command("doctor", "--json").stdout)
-    assert found["body_models"]["MANO"] == [str(tmp_path / "mano" / "MANO_RIGHT.pkl")]
+    monkeypatch.setenv("HUMANPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def mano():
+    return made("mano", load_body_model("anny-hand"))
+
+
+def test_doctor_finds_body_models_where_they_lie(own_body_models, mano):
+    path = write_npz(own_body_models / "mano" / "MANO_RIGHT.npz", mano)
+    result = humanpt_command("doctor", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert found["body_models"]["MANO"] == [{"file": str(path), "problem": None}]
     assert found["body_models"]["SMPL"] == []
-    assert str(tmp_path) in found["body_model_folders"]
+    assert str(own_body_models) in found["body_model_folders"]
+
+
+def test_doctor_says_why_a_body_model_cannot_be_read(own_body_models, mano):
+    (own_body_models / "MANO_LEFT.pkl").touch()
+    write_npz(own_body_models / "SMPL_MALE.npz", mano)
+    result = humanpt_command("doctor", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert "MANO_LEFT.pkl: cannot be read as a body model" in found["body_models"]["MANO"][0]["problem"]
+    assert "this is MANO" in found["body_models"]["SMPL"][0]["problem"]
+    assert len(found["problems"]) == 2
+    text = " ".join(humanpt_command("doctor").output.split())
+    assert "(cannot be read, see below)" in text
+    assert "problem:" in text
+
+
+def test_doctor_lists_the_free_body_models(own_body_models):
+    found = json.loads(humanpt_command("doctor", "--json").stdout)
+    assert found["free_body_models"]["anny-hand"] == "in the package"
+    assert found["free_body_models"]["anny-body-full"] == "built at first use"
+    assert "anny-body-full   built at first use" in humanpt_command("doctor").output
+
+
+@pytest.mark.parametrize("package", ["anny", "smplx"])
+def test_doctor_is_content_without_an_optional_package(package, monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(doctor.importlib.metadata, "version", missing)
+    problem = doctor._version(package)["problem"]
+    assert problem.startswith(f"{package}: cannot be imported")
+    assert f"optional, {doctor.OPTIONAL[package]}" in problem
+    assert f"humanpt[{package}]" in problem
 
 
 def test_the_cache_folder_can_be_moved(tmp_path, monkeypatch):
