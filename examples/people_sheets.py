@@ -14,19 +14,23 @@ from humanpt.data.shards import ShardReader
 from humanpt.pages.sheets import pairs, truth_row, views, write_sheet
 
 SIZE = 160
+CHOSEN = {
+    "body": {"views": (1, 2, 4, 6, 11), "pairs": range(16), "truth": (1, 2, 3, 5)},
+    "hand": {"views": (0, 1, 4, 5, 8), "pairs": range(16), "truth": (1, 2, 3, 5)},
+}
 
 
 def main(out: Path) -> None:
     """Draw all sheets into a folder."""
-    for subject in ("body", "hand"):
-        config = PeopleConfig(subject=subject, seed=3, count=32)
-        write_sheet(out / f"{subject}_views.jpg", views(config, Cast(config), 5, 6, SIZE))
+    for subject, chosen in CHOSEN.items():
+        config = PeopleConfig(subject="hand" if subject == "hand" else "body", seed=7, count=32)
+        write_sheet(out / f"{subject}_views.jpg", views(config, Cast(config), chosen["views"], 6, SIZE))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "pairs.h5"
             make_people(0, config.count, config, path, lambda _: None)
             shard = ShardReader(path)
-            write_sheet(out / f"{subject}_pairs.jpg", pairs(shard, range(16), 4, SIZE))
-            write_sheet(out / f"{subject}_truth.jpg", [truth_row(shard, row, SIZE) for row in (1, 2, 3, 5)])
+            write_sheet(out / f"{subject}_pairs.jpg", pairs(shard, chosen["pairs"], 4, SIZE))
+            write_sheet(out / f"{subject}_truth.jpg", [truth_row(shard, row, SIZE) for row in chosen["truth"]])
             shard.release()
 
 

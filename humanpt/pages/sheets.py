@@ -56,19 +56,19 @@ def write_sheet(path: Path, rows: Sequence[Sequence[Rgb]], quality: int = 88) ->
     write_whole(path, cv2.imencode(path.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), options)[1].tobytes())
 
 
-def views(config: PeopleConfig, cast: Cast, count: int, columns: int, size: int) -> list[list[Rgb]]:
+def views(config: PeopleConfig, cast: Cast, numbers: Sequence[int], columns: int, size: int) -> list[list[Rgb]]:
     """Rows of people or hands, each drawn from several cameras around.
 
     Args:
         config: how they come about.
         cast: what they are made from.
-        count: rows.
+        numbers: which scenes of this seed, one to a row.
         columns: cameras, an even number.
         size: of the pictures, in pixels.
     """
     rows: list[list[Rgb]] = []
     with one_thread():
-        for number in range(count):
+        for number in numbers:
             rng = np.random.default_rng([config.seed, number])
             scene = draw_scene(
                 config, cast, rng, side=("right", "left")[number % 2] if config.subject == "hand" else None
