@@ -91,9 +91,10 @@ def show_finetune(summary: dict[str, Any]) -> None:
         ("steps", summary["steps"]),
         ("pictures per second", f"{summary['pictures_per_second']:.0f}"),
     ]
-    if figures:
-        rows.append(("recall, at 0.3 false boxes a picture", f"{figures['recall']:.2f}"))
-        rows.append(("at the score", f"{figures['threshold']:.2f}"))
+    rows.append(("recall, at 0.3 false boxes a frame", f"{figures['recall']:.2f}"))
+    rows.append(("at the score", f"{figures['threshold']:.2f}"))
+    if "side" in figures:
+        rows.append(("hands whose side is told; of those, right", f"{figures['sided']:.0%}; {figures['side']:.0%}"))
     print_table(f"{summary['recipe']}, {summary['subject']}, held-out generated pictures", ("", ""), rows)
     if summary["interrupted"]:
         print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")

@@ -115,7 +115,8 @@ class Composer:
         config: PictureConfig,
         places: tuple[int, int] = (0, PLACES),
     ) -> None:
-        self.cutouts, self.config = cutouts, config
+        self.cutouts, self.chosen, self.backdrops, self.places = cutouts, chosen, backdrops, places
+        self.config = config
         framing = cutouts.framing[chosen]
         # Many views of a hand from near show none, as something is before it; a quarter of those is enough.
         seen = cutouts.seen[chosen].max(axis=1, initial=0)

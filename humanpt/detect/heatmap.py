@@ -127,7 +127,7 @@ def save_weights(path: Path, network: HeatMapNet, subject: Subject, threshold: f
     """Write a network for looking: float16, norms taken into the convolutions; `network` itself becomes so.
 
     Args:
-        threshold: the score from which peaks count, brought to 0.3 when the file is used.
+        threshold: the score from which peaks count, brought to 0.3 when the file is used; 0.3 leaves scores alone.
         record: how the weights were made; anything that JSON can hold.
 
     Raises:
