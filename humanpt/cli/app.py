@@ -287,16 +287,23 @@ def finetune(
 @app.command()
 def doctor(
     path: Annotated[
-        Path | None, typer.Argument(help="A shard, a folder of shards, or a run to check.", show_default=False)
+        Path | None,
+        typer.Argument(help="A shard, a folder of shards, a run or a capture to check.", show_default=False),
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="Draw a plan of a capture's cameras to this SVG file.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what is installed and missing, and check a shard or a run. Exit code 1 when something needs mending."""
+    """Show what is installed and missing, and check a shard, a run or a capture by several cameras.
+
+    Exit code 1 when something needs mending.
+    """
     from humanpt.cli.console import print_json
     from humanpt.cli.results import show_doctor
     from humanpt.commands import doctor as command
 
-    found = command.run(path)
+    found = command.run(path, plan)
     if json:
         print_json(found)
     else:

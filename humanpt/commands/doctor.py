@@ -35,14 +35,18 @@ LIBGL = (
 )
 
 
-def run(path: Path | None = None) -> dict[str, Any]:
-    """Look over the installation, and over a shard, a folder of shards or a run if one is named.
+def run(path: Path | None = None, plan: Path | None = None) -> dict[str, Any]:
+    """Look over the installation, and over a shard, a folder of shards, a run or a capture if one is named.
+
+    Args:
+        path: what to look at besides the installation.
+        plan: SVG file for a plan of a capture's cameras.
 
     Returns:
         What was found, ready for JSON; `problems` lists what needs mending, `ok` says that there is nothing.
 
     Raises:
-        InputError: if the path is not there or is neither shards nor a run.
+        InputError: if the path is not there or is none of these.
     """
     packages = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
     problems = [entry["problem"] for name, entry in packages.items() if name in NEEDED and entry["problem"]]
@@ -63,7 +67,7 @@ def run(path: Path | None = None) -> dict[str, Any]:
         "cache_folder": str(body_files.cache_folder()),
     }
     if path is not None:
-        found["path"] = _look_at(path)
+        found["path"] = _look_at(path, plan)
         problems += found["path"]["problems"]
     return found | {"problems": problems, "ok": not problems}
 
@@ -121,8 +125,8 @@ def _wrong_with(model: str, path: Path) -> str | None:
     return None
 
 
-def _look_at(path: Path) -> dict[str, Any]:
-    """Check a shard, a folder of shards, a checkpoint or the folder of a run."""
+def _look_at(path: Path, plan: Path | None) -> dict[str, Any]:
+    """Check a shard, a folder of shards, a checkpoint, the folder of a run or a capture."""
     if not exists(path):
         raise InputError(f"{path}: no such file or folder; give a shard, a folder of shards, or a run")
     if path.is_dir() and any(path.glob("*.safetensors")):
@@ -134,7 +138,11 @@ def _look_at(path: Path) -> dict[str, Any]:
     try:
         return _look_at_shards(find_shards(path))
     except InputError:
-        raise InputError(f"{path}: holds neither shards (*.h5) nor a run (*.safetensors)") from None
+        from humanpt.commands.check_captures import holds_clips, look_at_captures
+
+        if path.is_dir() and holds_clips(path):
+            return look_at_captures(path, plan)
+        raise InputError(f"{path}: holds neither shards (*.h5), a run (*.safetensors) nor a capture's clips") from None
 
 
 def _look_at_shards(shards: list[Path]) -> dict[str, Any]:

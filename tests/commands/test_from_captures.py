@@ -142,3 +142,33 @@ def test_where_nothing_could_be_paired_the_reason_and_a_way_out_are_told(scene, 
     assert result.exit_code == 1
     assert "cameras rotated by less than min_angle or more than max_angle" in result.stderr
     assert "--set capture.max_angle=120" in result.stderr
+
+
+def test_doctor_looks_over_a_capture_and_draws_its_plan(scene, tmp_path):
+    folder, cameras, _ = scene
+    calibrated(folder, cameras)
+    result = CliRunner().invoke(app, ["doctor", str(folder), "--plan", str(tmp_path / "plan.svg"), "--json"])
+    found = json.loads(result.stdout)["path"]
+    assert found["kind"] == "captures"
+    assert [entry["camera"] for entry in found["entries"]] == ["cam01", "cam02"]
+    assert [pair["cameras"] for pair in found["captures"][0]["pairs"]] == [["cam01", "cam02"]]
+    assert found["plans"] == [str(tmp_path / "plan.svg")]
+    assert (tmp_path / "plan.svg").is_file()
+    assert result.exit_code == (1 if json.loads(result.stdout)["problems"] else 0)
+
+
+def test_doctor_tells_what_is_wrong_with_a_capture(scene):
+    folder, cameras, _ = scene
+    calibrated(folder, cameras)
+    shutil.copy(folder / "cam01.mp4", folder / "cam02.mp4")
+    result = CliRunner().invoke(app, ["doctor", str(folder)])
+    assert result.exit_code == 1
+    assert "cameras cam01 and cam02: have the same clip" in " ".join(result.stdout.split())
+
+
+def test_doctor_refuses_a_capture_that_does_not_fit_its_calibration(scene):
+    folder, cameras, _ = scene
+    clip_too_many(folder, cameras)
+    result = CliRunner().invoke(app, ["doctor", str(folder)])
+    assert result.exit_code == 2
+    assert "clip cam09 has no camera" in " ".join(result.stderr.split())
