@@ -169,7 +169,8 @@ def irradiance(light: Light, normals: Tensor) -> Tensor:
 
 def _dots(axes: Tensor, points: Tensor) -> Tensor:
     """Dot products of axes (D, 3) with points (3, P): (D, P), written out so that the sum has a fixed order."""
-    return axes[:, 0:1] * points[0] + axes[:, 1:2] * points[1] + axes[:, 2:3] * points[2]
+    total = axes[:, 0:1] * points[0]
+    return total.addcmul_(axes[:, 1:2], points[1:2]).addcmul_(axes[:, 2:3], points[2:3])
 
 
 def _gather(weights: Tensor, come: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from humanpt.render.lookup import pick
 from humanpt.render.room_parts import BACK, FLOOR, LEFT, Block, Face, Panel, Room
 from humanpt.render.textures import SURFACES, picture_at, surface
 
-LIGHTMAP = 80
+LIGHTMAP = 64
 """Texels along an edge of the shadow that things cast on the floor."""
 
 _NORMALS = ((1.0, 0, 0), (-1.0, 0, 0), (0, 1.0, 0), (0, -1.0, 0), (0, 0, 1.0), (0, 0, -1.0))
@@ -150,8 +150,13 @@ def shade_room(lit: LitRoom, eye: Tensor, towards: Tensor, spread: Tensor, block
     across = torch.where(axis == 0, towards[0], torch.where(axis == 1, towards[1], towards[2])).abs()
     footprint = far * spread * length / across.clamp_min(0.08)
     colour, glow = _cover(pick(_cover_table(room.faces, device), face), flat, footprint), torch.zeros_like(far)
-    for panel in room.panels:
-        _hang(panel, colour, glow, face, flat)
+    for number in sorted({panel.face for panel in room.panels}):
+        there = (face == number).nonzero()[:, 0]
+        if len(there):
+            u, v = pick(flat[0], there), pick(flat[1], there)
+            for panel in room.panels:
+                if panel.face == number:
+                    _hang(panel, colour, glow, there, u, v)
     result = colour * (_light_on_faces(lit, face, axis, point) + glow)
     if lit.panorama is not None:
         result = _open_up(lit.panorama, result, face, towards, far / (0.8 * max(abs(room.low[0]), 1.0)))
@@ -171,18 +176,14 @@ def _cover(covers: Tensor, flat: Tensor, footprint: Tensor) -> Tensor:
     return colour.clamp(0.004, 0.95)
 
 
-def _hang(panel: Panel, colour: Tensor, glow: Tensor, face: Tensor, flat: Tensor) -> None:
-    """Paint a panel over the places where it hangs."""
+def _hang(panel: Panel, colour: Tensor, glow: Tensor, there: Tensor, u: Tensor, v: Tensor) -> None:
+    """Paint a panel: `there` are the pixels (Q,) that show its face, u and v (Q,) where on the face they do."""
     width, height = panel.half
-    inside = (
-        (face == panel.face)
-        & ((flat[0] - panel.centre[0]).abs() < width)
-        & ((flat[1] - panel.centre[1]).abs() < height)
-    )
-    found = inside.nonzero()[:, 0]
-    if not len(found):
+    u, v = u - panel.centre[0], v - panel.centre[1]
+    inside = ((u.abs() < width) & (v.abs() < height)).nonzero()[:, 0]
+    if not len(inside):
         return
-    du, dv = pick(flat[0], found) - panel.centre[0], pick(flat[1], found) - panel.centre[1]
+    found, du, dv = pick(there, inside), pick(u, inside), pick(v, inside)
     sign = -0.5 if panel.face in (LEFT, BACK) else 0.5  # pictures are not seen from behind
     at = torch.stack([0.5 + sign * du / (width - panel.frame), 0.5 + 0.5 * dv / (height - panel.frame)])
     framed = (du.abs() > width - panel.frame) | (dv.abs() > height - panel.frame)
