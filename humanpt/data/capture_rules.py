@@ -19,6 +19,8 @@ class CaptureRules:
     """Unit of the calibration's distances; auto is what its format documents, and metres where it documents none."""
     strays: Literal["refuse", "skip"] = "refuse"
     """What to do about a video without a calibrated camera, and a calibrated camera without a video."""
+    max_cameras: int = 32
+    """Most cameras of a capture; of more, those far from each other are taken. Each keeps a decoder open."""
     sync: Literal["motion", "none"] = "motion"
     """Whether clock offsets between the cameras are estimated from the motion, or taken for zero."""
     sync_seconds: float = 120.0
@@ -54,6 +56,8 @@ class CaptureRules:
                 raise ConfigError(f"capture.{name} is {getattr(self, name)}; it must be positive")
         if self.min_offset < 0 or self.min_change < 0 or not 0 <= self.min_confidence <= 1:
             raise ConfigError("capture: min_offset and min_change must not be negative, min_confidence from 0 to 1")
+        if self.max_cameras < 2:
+            raise ConfigError(f"capture.max_cameras is {self.max_cameras}; cross-view pairs need at least 2")
         if self.per_instant < 1:
             raise ConfigError(f"capture.per_instant is {self.per_instant}; it must be at least 1")
 

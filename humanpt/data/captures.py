@@ -17,7 +17,7 @@ from humanpt.data.capture_rules import CaptureRules
 from humanpt.data.clips import FoundClip, find_clips, natural_key
 from humanpt.data.sources.calibration import BOARDS, find_calibration, read_calibration
 from humanpt.data.sources.studio_roots import studio_captures
-from humanpt.data.views import Capture, View, calibrated_capture, frame_times, view_names
+from humanpt.data.views import Capture, View, calibrated_capture, frame_times, spread, view_names
 from humanpt.errors import InputError
 from humanpt.files import exists
 
@@ -69,7 +69,7 @@ def _search(folder: Path, source: Path, rules: CaptureRules) -> Iterator[Capture
             View(name=name, clip=clip, camera=None, times=times)
             for name, clip, times in zip(view_names(direct), direct, frame_times(direct, rules), strict=True)
         )
-        yield Capture(name=_name(folder, source), path=folder, views=views)
+        yield Capture(name=_name(folder, source), path=folder, views=tuple(spread(views, rules.max_cameras)))
         return
     for inner in sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key):
         if not inner.name.startswith(".") and inner.name not in BOARDS:

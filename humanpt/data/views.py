@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from humanpt.data.capture_rules import CaptureRules
 from humanpt.data.clips import FoundClip
@@ -114,16 +117,38 @@ def calibrated_capture(
         notes.append(f"calibrated, but without video: {', '.join(unseen)}")
     used = [(match[called], clip) for called, clip in zip(names, clips, strict=True) if called in match]
     times = frame_times([clip for _, clip in used], rules)
+    views = [
+        View(name=camera, clip=clip, camera=calibration.cameras[camera], times=of_clip)
+        for (camera, clip), of_clip in zip(used, times, strict=True)
+    ]
+    if len(views) > rules.max_cameras:
+        notes.append(f"{rules.max_cameras} of {len(views)} cameras taken, far apart; capture.max_cameras takes more")
     return Capture(
         name=name,
         path=folder,
-        views=tuple(
-            View(name=camera, clip=clip, camera=calibration.cameras[camera], times=of_clip)
-            for (camera, clip), of_clip in zip(used, times, strict=True)
-        ),
+        views=tuple(spread(views, rules.max_cameras)),
         calibration=f"{calibration.form} ({where})",
         notes=tuple(notes),
     )
+
+
+def spread(views: Sequence[View], count: int) -> list[View]:
+    """At most so many of the views, as far from each other as can be had, in their order.
+
+    Each next one is the farthest from all taken before it; without poses they are taken evenly.
+    """
+    if len(views) <= count:
+        return list(views)
+    placed = [view.camera for view in views if view.camera is not None and view.camera.cam_from_world is not None]
+    if len(placed) < len(views):
+        return [views[int(k)] for k in np.linspace(0, len(views) - 1, count).round()]
+    centres = np.array([camera.centre for camera in placed])
+    taken = [0]
+    away = np.linalg.norm(centres - centres[0], axis=1)
+    while len(taken) < count:
+        taken.append(int(np.argmax(away)))
+        away = np.minimum(away, np.linalg.norm(centres - centres[taken[-1]], axis=1))
+    return [views[k] for k in sorted(taken)]
 
 
 def frame_times(clips: Sequence[FoundClip], rules: CaptureRules) -> list[FrameTimes | None]:
@@ -164,6 +189,7 @@ def match_names(clips: Sequence[str], cameras: Sequence[str]) -> dict[str, str]:
     return best
 
 
+@lru_cache(maxsize=4096)
 def _tokens(name: str) -> list[str]:
     """Words and numbers of a name: int_Cam01 gives int, cam, 1."""
     return [part.lstrip("0") or "0" if part.isdigit() else part for part in re.findall(r"[a-z]+|\d+", name.casefold())]

@@ -131,6 +131,19 @@ def test_a_calibration_may_lie_elsewhere(tmp_path):
     assert capture.calibrated
 
 
+def test_of_too_many_cameras_those_far_apart_are_taken(tmp_path):
+    clips(tmp_path, [f"cam{i:02d}.mp4" for i in range(1, 9)])
+    rules = CaptureRules(max_cameras=3)
+    assert names(find_captures([tmp_path], rules)[0]) == ["cam01", "cam05", "cam08"]
+    degrees = (0, 1, 2, 90, 91, 180, 181, 182)
+    rigs.write_pose2sim(tmp_path, rigs.rig(degrees))
+    (capture,) = find_captures([tmp_path], rules)
+    assert names(capture)[0] == "cam01"
+    assert names(capture)[1] in ("cam04", "cam05")
+    assert names(capture)[2] in ("cam06", "cam07", "cam08")
+    assert capture.notes == ("3 of 8 cameras taken, far apart; capture.max_cameras takes more",)
+
+
 def aist(root, mapping="gBR_sBM_cAll_d04_mBR0_ch01 setting2\n"):
     clips(root, [f"videos/gBR_sBM_c0{i}_d04_mBR0_ch01.mp4" for i in (1, 2, 9)])
     clips(root, ["videos/gBR_sBM_c01_d04_mBR0_ch02.mp4"])  # a sequence of one camera
@@ -215,7 +228,15 @@ def test_pictures_without_numbers_have_no_times(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"min_angle": 80.0}, {"max_skew": 0.0}, {"per_instant": 0}, {"min_confidence": 2.0}, {"min_offset": -1.0}]
+    "wrong",
+    [
+        {"min_angle": 80.0},
+        {"max_skew": 0.0},
+        {"per_instant": 0},
+        {"max_cameras": 1},
+        {"min_confidence": 2.0},
+        {"min_offset": -1.0},
+    ],
 )
 def test_rules_that_cannot_be_are_refused(wrong):
     with pytest.raises(ConfigError, match="capture"):
