@@ -15,8 +15,12 @@ from humanpt.pages.sheets import pairs, truth_row, views, write_sheet
 
 SIZE = 160
 CHOSEN = {
-    "body": {"views": (1, 2, 4, 6, 11), "pairs": range(16), "truth": (1, 2, 3, 5)},
-    "hand": {"views": (0, 1, 4, 5, 8), "pairs": range(16), "truth": (1, 2, 3, 5)},
+    "body": {
+        "views": (1, 2, 4, 6, 11),
+        "pairs": (0, 1, 2, 5, 7, 9, 10, 11, 12, 13, 14, 15, 21, 24, 26, 28),
+        "truth": (1, 5, 17, 25),
+    },
+    "hand": {"views": (0, 1, 4, 5, 8), "pairs": range(16), "truth": (1, 5, 13, 25)},
 }
 
 

@@ -219,3 +219,17 @@ def test_a_rule_that_no_scene_meets_is_one_line(tmp_path, monkeypatch):
 def test_what_is_missing_is_said_before_the_work(subject, changes, kind, match):
     with pytest.raises(kind, match=match):
         people_parts(config(subject, **changes))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("subject", ["body", "hand"])
+def test_a_gpu_draws_the_same_pairs(subject):
+    on_cpu, on_gpu = (config(subject, device=device) for device in ("cpu", "cuda"))
+    for number in range(2):
+        one = draw_pair(number, on_cpu, Cast(on_cpu))
+        other = draw_pair(number, on_gpu, Cast(on_gpu))
+        for here, there in zip(pictures(one), pictures(other), strict=True):
+            assert np.array_equal(here.truth.pose, there.truth.pose)
+            assert (here.mask != there.mask).mean() < 0.01
+            apart = np.abs(decode_jpeg(here.jpeg).astype(float) - decode_jpeg(there.jpeg).astype(float))
+            assert apart.mean() < 2
