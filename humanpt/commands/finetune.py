@@ -31,7 +31,7 @@ from humanpt.data.detection_pictures import Composer
 from humanpt.data.frame import ArrayFrame
 from humanpt.data.order import StreamBatches
 from humanpt.detect.detector import DetectConfig
-from humanpt.detect.heatmap import LONGEST, SCALE_AT, OwnDetector, save_weights
+from humanpt.detect.heatmap import SCALE_AT, SIDE, OwnDetector, save_weights
 from humanpt.detect.matching import Matches, match, recall_at
 from humanpt.engine.checkpoint import Provenance, load_weights, read_header
 from humanpt.engine.loop import LAST, LoopConfig, TrainResult, train
@@ -40,6 +40,7 @@ from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device, choose_precision, describe_device, seed_everything
 from humanpt.errors import CheckpointError, ConfigError, InputError, OutputError
 from humanpt.files import write_json, write_whole
+from humanpt.models.heatmap import COARSEST
 from humanpt.tasks.detection import (
     ALLOWED,
     LOW_SCORE,
@@ -181,7 +182,11 @@ def run(
     network = task.model.average.cpu()
     save_weights(out / WEIGHTS, network, subject, SCALE_AT, {})
     frames = Composer(
-        heldout.cutouts, heldout.chosen, heldout.backdrops, replace(config.task.pictures, size=LONGEST), heldout.places
+        heldout.cutouts,
+        heldout.chosen,
+        heldout.backdrops,
+        replace(config.task.pictures, size=-(-SIDE // COARSEST) * COARSEST),
+        heldout.places,
     )
     figures = _measure(OwnDetector(subject, DetectConfig(min_score=LOW_SCORE), out / WEIGHTS), frames, config, report)
     summary = _summary(config, result, figures, ledger, out, describe_device(where), how)

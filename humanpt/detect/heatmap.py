@@ -1,8 +1,9 @@
 """The `own` detector: our small network with the weights that humanpt ships, trained on generated people alone.
 
-A frame is shrunk to at most 320 pixels along its longer side, for who is small in it, and to half of that, for who
-fills it; both are padded with grey at the right and the bottom. Peaks of the heat maps become boxes. A hand is called
-left or right where the network is sure enough, else `hand`. The mask of a detection is the subject mask inside its box.
+A frame is shrunk to the area of 240 x 240 pixels (320 x 180 of a wide one), for who is small in it, and to half of the
+sides, for who fills it; both are padded with grey at the right and the bottom. Peaks of the heat maps become boxes. A
+hand is called left or right where the network is sure enough, else `hand`. The mask of a detection is the subject mask
+inside its box.
 
 The shipped files were made by `humanpt finetune detection`; their metadata say how.
 """
@@ -34,7 +35,8 @@ from humanpt.models.heatmap import COARSEST, STRIDE, HeatMapConfig, HeatMapNet, 
 
 Floats = NDArray[np.float32]
 
-LONGEST = 320  # of the larger picture that the network sees, in pixels
+SIDE = 240  # of a square of the area of the larger picture that the network sees, in pixels
+LONGEST = 400  # longest side of that picture, in pixels
 SHRINK = (1, 2)  # the pictures that it sees: this one, and one of half its sides
 BAR = 114  # grey of the padding
 SURE = 0.65  # probability of a side from which it is told
@@ -93,6 +95,11 @@ def best(found: Found, max_overlap: float) -> list[int]:
 def _chosen(found: Found, max_overlap: float) -> Found:
     kept = best(found, max_overlap)
     return Found(boxes=found.boxes[kept], scores=found.scores[kept], second=found.second[kept])
+
+
+def _longest(width: int, height: int) -> int:
+    """The longer side of a frame when it has the wanted area."""
+    return min(LONGEST, round(SIDE * (max(width, height) / min(width, height)) ** 0.5))
 
 
 def _shrunk(small: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -219,7 +226,7 @@ class OwnDetector:
 
     def look(self, frame: Frame, least: float) -> Detections:
         """As `detect`, with another least score."""
-        views = [self._view(small, least) for small in _shrunk(frame.small(LONGEST))]
+        views = [self._view(small, least) for small in _shrunk(frame.small(_longest(frame.width, frame.height)))]
         found = Found(
             boxes=np.concatenate(
                 [_stretched(view.found.boxes, view.size, (frame.height, frame.width)) for view in views]

@@ -95,19 +95,19 @@ def test_a_picture_is_padded_at_the_right_and_the_bottom():
 
 
 def test_boxes_come_back_in_the_pixels_of_the_frame(own, frame):
-    # 640 x 480 is seen as 320 x 240: each pixel of the network is two by two of the frame.
-    detector = own(maps_with([(0, 3, 4, 0.9, (-0.5, 9.5, 99.5, 59.5))], size=(32, 40)))
-    found = detector.detect(frame(640, 480))
+    # 640 x 360 is seen as 320 x 180: each pixel of the network is two by two of the frame.
+    detector = own(maps_with([(0, 3, 4, 0.9, (-0.5, 9.5, 99.5, 59.5))], size=(24, 40)))
+    found = detector.detect(frame(640, 360))
     np.testing.assert_allclose(found.boxes, [[-0.5, 19.5, 199.5, 119.5]], atol=1e-3)
-    assert detector._network.seen == [(1, 3, 256, 320), (1, 3, 128, 160)]
+    assert detector._network.seen == [(1, 3, 192, 320), (1, 3, 96, 160)]
     assert found.mask_kind == "detector"
 
 
 def test_what_the_smaller_picture_shows_counts_as_well(own, frame):
     # A pixel of the smaller picture is four by four of the frame; of two boxes on one place the better stays.
-    large = maps_with([(0, 3, 4, 0.6, (-0.5, 9.5, 99.5, 59.5)), (0, 20, 30, 0.7, (200, 100, 260, 190))], size=(32, 40))
-    half = maps_with([(0, 3, 4, 0.9, (-0.5, 4.5, 49.5, 29.5))], size=(16, 20))
-    found = own(large, half=half).detect(frame(640, 480))
+    large = maps_with([(0, 3, 4, 0.6, (-0.5, 9.5, 99.5, 59.5)), (0, 20, 30, 0.7, (200, 100, 260, 170))], size=(24, 40))
+    half = maps_with([(0, 3, 4, 0.9, (-0.5, 4.5, 49.5, 29.5))], size=(12, 20))
+    found = own(large, half=half).detect(frame(640, 360))
     np.testing.assert_allclose(found.scores, [0.9, 0.7], atol=1e-5)
     np.testing.assert_allclose(found.boxes[0], [-0.5, 19.5, 199.5, 119.5], atol=1e-3)
 
