@@ -75,14 +75,17 @@ def _add_arm(wardrobe: Wardrobe, arm: int) -> None:
     rng, anatomy = wardrobe.rng, wardrobe.anatomy
     bend = (float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3)))
     long, elbow = float(rng.uniform(0.16, 0.32)), float(rng.uniform(1.3, 1.7))
-    wardrobe.drapes.append(make_forearm(anatomy, arm, 0.0, long, (1.0, elbow), bend, False))
-    if rng.random() < 0.55:
-        start, wide = float(rng.choice([0.003, 0.02, 0.06, 0.1])), float(rng.uniform(1.15, 1.7))
-        width = (wide, wide * float(rng.uniform(1.1, 1.6)))
+    sleeved = rng.random() < 0.55
+    start = float(rng.choice([0.003, 0.02, 0.06, 0.1])) if sleeved else float(rng.uniform(0.008, 0.03))
+    bare = start + 0.06 if sleeved else long  # what a sleeve hides need not be drawn
+    wide = 1.0 + (elbow - 1.0) * bare / long
+    wardrobe.drapes.append(make_forearm(anatomy, arm, 0.0, bare, (1.0, wide), bend, False))
+    if sleeved:
+        cuff = float(rng.uniform(1.15, 1.7))
+        width = (cuff, cuff * float(rng.uniform(1.1, 1.6)))
         sleeve = wardrobe.hang(draw_cloth(rng))
         wardrobe.drapes.append(make_forearm(anatomy, sleeve, start, long + 0.02, width, bend, True))
     elif rng.random() < 0.25:
-        start = float(rng.uniform(0.008, 0.03))
         end = start + float(rng.uniform(0.006, 0.022))
         strap = wardrobe.hang(replace(draw_cloth(rng, plain=1.0), gloss=0.3, polish=30.0))
         wardrobe.drapes.append(make_forearm(anatomy, strap, start, end, (1.12, 1.14), bend, True))

@@ -219,7 +219,7 @@ class Shades:
         x, y, z = _dots(self.sun_pose[:, :3], points + normals * (1.5 * pixel)) + self.sun_pose[:, 3:]
         middle = (SHADOW_SIZE - 1) / 2
         px, py = self.sun_focal * x / z + middle, self.sun_focal * y / z + middle
-        reach = max(1.0, self.light.softness * SHADOW_SIZE)
+        reach = max(2.0, self.light.softness * SHADOW_SIZE)  # vertices cannot show sharper edges
         taps = _taps(points.device) * reach
         u = torch.round(px + taps[:, 0:1]).clamp(-1, SHADOW_SIZE).to(torch.int32) + 1
         v = torch.round(py + taps[:, 1:2]).clamp(-1, SHADOW_SIZE).to(torch.int32) + 1
