@@ -21,6 +21,7 @@ USUAL = (
     "body_speed",
     "pose_speed",
     "render_speed",
+    "scene_speed",
     "people_speed",
     "clock_offsets",
     "detection",
