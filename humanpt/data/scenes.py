@@ -10,29 +10,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from humanpt.body.model import BodyMesh, BodyModel
+from humanpt.data.cast import POSES, Cast, PoseStock
 from humanpt.data.cover import storable
-from humanpt.data.motion_library import Moments, MotionLibrary
+from humanpt.data.motion_library import Moments
 from humanpt.data.people_config import PeopleConfig
-from humanpt.data.poses import BodyPoses, HandPoses
 from humanpt.data.records import Side
 from humanpt.data.scene_props import draw_floating, draw_held, draw_standing, prop_on
 from humanpt.data.staging import Floats, Person, body_model, mesh_at_origin, moved, random_rotation, rotation
-from humanpt.errors import ConfigError, InputError
 from humanpt.render.appearance import Look, draw_look
 from humanpt.render.light import Light, draw_light
 from humanpt.render.room import Room, draw_room
 from humanpt.render.scene import Scene, Thing
 
-POSES = 16
-"""Poses drawn at once: ten times as quick as one by one."""
 HAND_RATE = 24.0
 """Poses per second along a path from one natural hand pose to another."""
 MOST_OTHERS, MOST_PROPS = 3, 5
@@ -108,79 +104,6 @@ def _model_on(name: str, side: Side, device: torch.device) -> tuple[torch.Tensor
     """Faces, rest vertices and dominant joints of a model on a device; the same tensors each time."""
     model = body_model(name, side)
     return model.faces.to(device), model.canonical.to(device), model.vertex_joint.to(device)
-
-
-class Cast:
-    """What scenes of one kind are made from, loaded once in each process: models, pose samplers, motions.
-
-    Raises:
-        InputError: if the model, or later the motions or photographs named in the config, cannot be read.
-        ConfigError: if the model shows something else than the subject of the config, or there is no such device.
-    """
-
-    def __init__(self, config: PeopleConfig) -> None:
-        self.config = config
-        self.name = config.model_name
-        sides: tuple[Side, ...] = ("none",) if config.subject == "body" else ("left", "right")
-        self.models: dict[Side, BodyModel] = {side: body_model(self.name, side) for side in sides}
-        shown = self.models[sides[0]].layout.subject
-        if shown != config.subject:
-            raise ConfigError(
-                f"model {self.name} is a {shown}, the subject is a {config.subject}; choose another model"
-            )
-        if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
-            raise ConfigError(f"device {config.device}: there is none here; set device=cpu")
-
-    def check(self) -> None:
-        """Raise now what drawing scenes would raise later, if folders of the config hold nothing."""
-        if self.config.subject == "body":
-            _ = self.motions
-        _ = self.photographs
-
-    @cached_property
-    def motions(self) -> MotionLibrary:
-        """Recorded motions, put on the body."""
-        return MotionLibrary(Path(self.config.motions) if self.config.motions else None, self.models["none"])
-
-    @cached_property
-    def photographs(self) -> list[Path]:
-        """The pictures that may hang on walls."""
-        return find_photographs(Path(self.config.photographs)) if self.config.photographs else []
-
-    @cached_property
-    def body_poses(self) -> BodyPoses:
-        """Draws poses of bodies."""
-        return BodyPoses(self.models["none"])
-
-    @cached_property
-    def hand_poses(self) -> dict[Side, HandPoses]:
-        """Draws poses of left and of right hands."""
-        return {side: HandPoses(model) for side, model in self.models.items()}
-
-
-class PoseStock:
-    """Body poses drawn several at a time, and only if asked for."""
-
-    def __init__(self, cast: Cast, rng: np.random.Generator) -> None:
-        self._cast, self._rng = cast, rng
-
-    @cached_property
-    def poses(self) -> Floats:
-        """(POSES, J, 3, 3)."""
-        return self._cast.body_poses.sample(self._rng, POSES).numpy()
-
-
-def find_photographs(folder: Path) -> list[Path]:
-    """The pictures in a folder and the folders in it, sorted.
-
-    Raises:
-        InputError: if there are none.
-    """
-    kinds = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in kinds) if folder.is_dir() else []
-    if not found:
-        raise InputError(f"{folder}: no photographs in this folder; name another, or leave `photographs` empty")
-    return found
 
 
 def draw_scene(

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from humanpt.data import people
+from humanpt.data import pair_maker
 from humanpt.data.pairs import PairConfig
 from humanpt.data.people import PeopleConfig, make_people
 
@@ -37,20 +37,20 @@ STEPS = {
 
 
 class Steps:
-    """Adds up the CPU time of some functions that `people` calls."""
+    """Adds up the CPU time of some functions that make a pair."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STEPS, 0.0)
-        self.before = {name: getattr(people, name) for name in STEPS}
+        self.before = {name: getattr(pair_maker, name) for name in STEPS}
 
     def __enter__(self) -> Steps:
         for name, function in self.before.items():
-            setattr(people, name, self._timed(name, function))
+            setattr(pair_maker, name, self._timed(name, function))
         return self
 
     def __exit__(self, *_: object) -> None:
         for name, function in self.before.items():
-            setattr(people, name, function)
+            setattr(pair_maker, name, function)
 
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from humanpt.data import people
+from humanpt.data import pair_maker
 from humanpt.data.image import decode_jpeg
 from humanpt.data.pairs import PairConfig
 from humanpt.data.people import Cast, draw_pair, kind_of, people_parts, side_of
@@ -199,7 +199,7 @@ def test_a_crowd_must_be_possible():
 
 
 def test_a_rule_that_no_scene_meets_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(people, "TRIES", 2)
+    monkeypatch.setattr(pair_maker, "TRIES", 2)
     rules = dataclasses.replace(config("hand").pairs, min_motion=5.0, max_motion=6.0)
     with pytest.raises(ConfigError, match=r"pair 0: none of \d+ scenes .*min_motion lower"):
         made(tmp_path / "a.h5", "hand", 0, 1, pairs=rules)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from humanpt.data.cast import Cast, find_photographs
 from humanpt.data.people_config import CrowdConfig
-from humanpt.data.scenes import Cast, draw_scene, find_photographs
+from humanpt.data.scenes import draw_scene
 from humanpt.errors import InputError
 from humanpt.render.scene import Cameras, render
 from tests.people import config
