@@ -28,7 +28,7 @@ from humanpt.detect.detector import BoxKind
 Doubles = NDArray[np.float64]
 
 MEMORY = 0.8  # share of what was seen before in the cost of two tracks
-RESIZE = 2.5  # largest ratio of the sizes in space of two boxes of one subject: a box may miss the legs
+RESIZE = 2.0  # largest ratio of the sizes in space of two boxes of one subject: a box may miss the legs
 APART = 1.0  # what is told of two boxes that cannot be one subject, as a share of the box
 PARTNERS = 4  # of each sighting, from which a point is looked for in the other cameras
 KEPT = 0.3  # what a member that was of the same subject before adds to a perfect fit of 1
@@ -84,6 +84,19 @@ class Association:
         for group in sorted(groups, key=len, reverse=True):
             numbered[self._number(group, numbered)] = group
         return numbered
+
+    def could_see(self, group: Group) -> int:
+        """How many cameras have the place of a group in their picture; without calibration those of the group."""
+        if self._cameras is None or len(group) < 2:
+            return len(group)
+        seen_by = [self._cameras[camera] for camera in group]
+        point = triangulate(seen_by, [sighting.box for sighting in group.values()])
+        count = 0
+        for number, camera in enumerate(self._cameras):
+            x, y, depth = camera.projection @ np.append(point, 1.0)
+            width, height = camera.size or (np.inf, np.inf)
+            count += number in group or bool(depth > 0 and 0 <= x / depth < width and 0 <= y / depth < height)
+        return count
 
     def _number(self, group: Group, taken: dict[int, Group]) -> int:
         """The subject of a group: whom most of its tracks were before, else a new one."""
@@ -171,7 +184,7 @@ class Association:
                 members.append(k)
         missed, sizes = rays.missed(rays.point(members))
         errors, sizes = missed[members], sizes[members]
-        if errors.max() > self._tolerance:
+        if errors.max() > self._tolerance or sizes.max() > RESIZE * sizes.min():
             return 0.0, members
         unlike = np.abs(np.log(sizes / np.median(sizes))) / np.log(RESIZE)
         before = Counter(self._subjects.get((sightings[k].camera, sightings[k].track), -1 - k) for k in members)

@@ -39,6 +39,8 @@ class CaptureRules:
     """Largest rotation between the two cameras of a pair, in degrees."""
     max_mismatch: float = 0.25
     """Farthest that two boxes' centres may miss each other in 3D, reprojected, as a share of the box's longer side."""
+    min_views: int = 3
+    """Cameras that must agree on where a subject is, if so many have that place in their picture: by chance two do."""
     per_instant: int = 4
     """Most pairs of one subject at one instant."""
     min_change: float = 0.05
@@ -56,8 +58,8 @@ class CaptureRules:
                 raise ConfigError(f"capture.{name} is {getattr(self, name)}; it must be positive")
         if self.min_offset < 0 or self.min_change < 0 or not 0 <= self.min_confidence <= 1:
             raise ConfigError("capture: min_offset and min_change must not be negative, min_confidence from 0 to 1")
-        if self.max_cameras < 2:
-            raise ConfigError(f"capture.max_cameras is {self.max_cameras}; cross-view pairs need at least 2")
+        if self.max_cameras < 2 or self.min_views < 2:
+            raise ConfigError("capture: max_cameras and min_views must be at least 2, as a pair has two views")
         if self.per_instant < 1:
             raise ConfigError(f"capture.per_instant is {self.per_instant}; it must be at least 1")
 

@@ -148,6 +148,9 @@ class _Reaper:
 
     def _pair(self, instant: float, subject: int, group: Group) -> None:
         """Choose pairs of cameras for one subject at one instant, and write them."""
+        if len(group) > 1 and len(group) < min(self.config.capture.min_views, self.association.could_see(group)):
+            self.rejected["unsupported"] += 1
+            return
         near = self.chooser.near(list(group))
         cuts = {camera: cut for camera in {c for pair in near for c in pair} if (cut := self._cut(group[camera]))}
         for pair in self.chooser.choose(instant, subject, near, cuts):

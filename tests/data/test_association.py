@@ -105,6 +105,18 @@ def test_a_camera_has_one_box_of_a_subject():
     assert sorted(len(group) for group in groups.values()) == [1, 2]
 
 
+def test_who_could_see_a_subject_is_told_by_where_it_stands():
+    association = Association(CAMERAS, 0.25)
+    found, _ = sightings(np.zeros((1, 3)), cameras=CAMERAS)
+    (group,) = association.update(found[:2]).values()
+    assert len(group) == 2
+    assert association.could_see(group) == 4
+    aside = np.array([[0.0, -1.6, 0.0]])  # beyond the upper edge of the pictures
+    (group,) = Association(CAMERAS, 0.25).update(sightings(aside, cameras=CAMERAS)[0][:2]).values()
+    assert association.could_see(group) == 2
+    assert Association([None, None], 0.25).could_see(group) == 2
+
+
 def test_a_left_hand_is_no_right_hand():
     association = Association(CAMERAS[:2], 0.25)
     hands = [
