@@ -40,7 +40,7 @@ class HarvestConfig:
     subject: Subject = "body"
     """What is looked for."""
     detector: str = "auto"
-    """auto, motion, full, boxes:FILE or onnx:FILE."""
+    """auto, own, motion, full, boxes:FILE or onnx:FILE."""
     decoder: Literal["auto", "pyav", "decord"] = "auto"
     """The video reader."""
     rate: float = 15.0

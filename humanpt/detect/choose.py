@@ -12,7 +12,7 @@ from humanpt.detect.motion import MotionConfig, MotionDetector
 from humanpt.detect.onnx import OnnxDetector
 from humanpt.errors import ConfigError
 
-CHOICES = ("auto", "motion", "full", "boxes:FILE", "onnx:FILE")
+CHOICES = ("auto", "own", "motion", "full", "boxes:FILE", "onnx:FILE")
 
 
 def make_detector(
@@ -21,7 +21,7 @@ def make_detector(
     """Build the detector that a user named. The text and config are all it takes, so a worker process can do it again.
 
     Args:
-        spec: `auto` (now: motion), `motion`, `full`, `boxes:FILE` or `onnx:FILE`.
+        spec: `auto` (own, helped by motion), `own`, `motion`, `full`, `boxes:FILE` or `onnx:FILE`.
         subject: whether bodies or hands are wanted.
         config: how a model is run.
         motion: how the motion detector learns the background.
@@ -37,8 +37,16 @@ def make_detector(
         return OnnxDetector(Path(file), subject, config)
     if spec == "full":
         return FullDetector(subject)
-    if spec in ("auto", "motion"):
+    if spec == "motion":
         return MotionDetector(subject, motion)
+    if spec == "auto":
+        from humanpt.detect.auto import AutoDetector  # torch loads here, for those who need it alone
+
+        return AutoDetector(subject, config, motion)
+    if spec == "own":
+        from humanpt.detect.heatmap import OwnDetector
+
+        return OwnDetector(subject, config)
     near = difflib.get_close_matches(spec, CHOICES, n=1, cutoff=0.0)[0]
     choices = ", ".join(CHOICES)
     raise ConfigError(f"there is no detector {spec!r}; did you mean {near}? The choices are {choices}")

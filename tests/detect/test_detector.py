@@ -25,7 +25,7 @@ def spec(request, tmp_path, tiny_onnx):
     return request.param
 
 
-every_detector = pytest.mark.parametrize("spec", ["full", "boxes", "onnx", "motion"], indirect=True)
+every_detector = pytest.mark.parametrize("spec", ["full", "boxes", "onnx", "motion", "own", "auto"], indirect=True)
 
 
 def check(found, frame):
@@ -45,7 +45,9 @@ def check(found, frame):
 def test_an_empty_frame_a_tiny_one_and_several_people_meet_the_contract(spec, frame):
     detector = make_detector(spec, "body")
     for number, (width, height) in enumerate([(64, 48), (1, 1), (64, 48)]):
-        detector.start(f"clip{number}.mp4" if detector.name in ("full", "motion") else "clip.mp4", width, height)
+        detector.start(
+            f"clip{number}.mp4" if detector.name in ("full", "motion", "own", "auto") else "clip.mp4", width, height
+        )
         picture = frame(width, height, number=number)
         check(detector.detect(picture), picture)
     assert detector.remark is None
@@ -58,7 +60,7 @@ def test_several_people_come_as_several_boxes(spec, frame):
     assert len(detector.detect(frame(number=2))) == 2
 
 
-@pytest.mark.parametrize("spec", ["full", "boxes", "onnx"], indirect=True)
+@pytest.mark.parametrize("spec", ["full", "boxes", "onnx", "own"], indirect=True)
 def test_a_detector_survives_the_way_to_a_worker_process(spec, frame):
     first = make_detector(spec, "body")
     second = pickle.loads(pickle.dumps(first))
@@ -74,15 +76,16 @@ def test_full_gives_the_whole_frame(frame):
     assert found.kinds == ("hand",)
 
 
-def test_auto_is_motion():
-    assert make_detector("auto", "body").name == "motion"
+def test_auto_is_our_own_network_helped_by_motion():
+    detector = make_detector("auto", "hand")
+    assert (detector.name, detector.own.name, detector.motion.name) == ("auto", "own", "motion")
 
 
 @pytest.mark.parametrize(
     ("spec", "near"), [("moton", "motion"), ("boxes", "boxes:FILE"), ("onnx:", "onnx:FILE"), ("ful", "full"), ("", "")]
 )
 def test_an_unknown_detector_is_refused_with_the_choices_and_the_nearest(spec, near):
-    with pytest.raises(ConfigError, match=f"did you mean {near}.*auto, motion, full, boxes:FILE, onnx:FILE"):
+    with pytest.raises(ConfigError, match=f"did you mean {near}.*auto, own, motion, full, boxes:FILE, onnx:FILE"):
         make_detector(spec, "body")
 
 
