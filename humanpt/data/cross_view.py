@@ -105,15 +105,18 @@ class _Cut:
         frame, detections = self._eye.frame, self._eye.detections
         assert frame is not None
         box, index = self._sighting.box, self._sighting.index
-        mask = detections.masks[index]
         size = (frame.width, frame.height)
+        given = detections.masks[index]
+        mask = straight_mask(given, box, self._square, size, self._eye.camera)
+        if not mask.any():  # a detector that found somebody and outlined nobody
+            given, mask = None, straight_mask(None, box, self._square, size, self._eye.camera)
         return Candidate(
             frame=frame.number,
             timestamp=frame.timestamp,
             crop=straight_crop(frame.rgb(), self._square, self._rules.crop_size, self._eye.camera),
             quality=self._rules.jpeg_quality,
-            mask=straight_mask(mask, box, self._square, size, self._eye.camera),
-            mask_kind=detections.mask_kind if mask is not None else "box",
+            mask=mask,
+            mask_kind=detections.mask_kind if given is not None else "box",
             box=box,
             square=self._square,
             score=float(detections.scores[index]),
