@@ -18,7 +18,8 @@ from torch import Tensor
 from humanpt.body.model import Subject
 from humanpt.render.appearance import Look
 from humanpt.render.materials import Material
-from humanpt.render.scene import Pictures
+from humanpt.render.rasterize import Raster
+from humanpt.render.scene import Assembly
 
 ELSE, SURFACE, LOOSE = 0, 1, 2
 """Values of a cover: anything else, the model's surface, what the subject wears loosely."""
@@ -29,12 +30,11 @@ LIFT_STEP = 0.00025
 Cover = NDArray[np.uint8]
 
 
-def cover_of(pictures: Pictures, *, loose: bool) -> Cover:
-    """(B, S, S) covers of thing 0 of finished pictures; `loose`: whether what hangs on it belongs to it."""
-    face = pictures.raster.face
-    source = pictures.assembly.face_source[face.clamp_min(0)]
-    subject = pictures.thing == 0
-    cover = torch.where(source >= 0, SURFACE, LOOSE if loose else ELSE)
+def cover_of(assembly: Assembly, raster: Raster, *, loose: bool) -> Cover:
+    """(B, S, S) covers of thing 0 of what was drawn; `loose`: whether what hangs on it belongs to it."""
+    face = raster.face.clamp_min(0)
+    subject = (raster.face >= 0) & (assembly.face_thing[face] == 0)
+    cover = torch.where(assembly.face_source[face] >= 0, SURFACE, LOOSE if loose else ELSE)
     return np.asarray(torch.where(subject, cover, ELSE).to(torch.uint8).cpu().numpy())
 
 

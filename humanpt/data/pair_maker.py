@@ -26,8 +26,8 @@ from humanpt.data.viewpoints import View, draw_views
 from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import crop_intrinsics, project, transform
 from humanpt.geometry.two_view import pair_score, shared_sight
-from humanpt.render.rasterize import visible_points
-from humanpt.render.scene import Cameras, Pictures, render
+from humanpt.render.rasterize import Raster, visible_points
+from humanpt.render.scene import Assembly, Cameras, Scene, assemble, label_raster, render
 
 SCENES = 16
 """Scenes in a sequence."""
@@ -63,16 +63,20 @@ def side_of(scene: int, config: PeopleConfig) -> Side:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Shown:
-    """One finished picture of a pair."""
+class _Sight:
+    """What one picture of a pair will show, before it has colours."""
 
-    pictures: Pictures
-    """A batch of one."""
-    at: int
-    """Its place in the batch."""
+    view: View
     moment: int
     """Which moment of the scene it shows."""
-    view: View
+    scene: Scene
+    assembly: Assembly
+    cameras: Cameras
+    """A batch of one or two; one scene is drawn for both pictures at once."""
+    at: int
+    """Which of them."""
+    raster: Raster
+    """Of that one alone."""
     cover: NDArray[np.uint8]
     """(S, S) see data/cover.py."""
     visible: NDArray[np.bool_]
@@ -116,10 +120,10 @@ class PairMaker:
                 continue
             reason, change = self._judge(scene, views, kind)
             if reason is None:
-                shown = self._render(scene, views)
-                if min(picture.seen for picture in shown) >= config.min_seen:
+                sights = self._look(scene, views)
+                if min(sight.seen for sight in sights) >= config.min_seen:
                     self.rejected.update(why)
-                    return self._record(place, source, kind, scene, shown, change)
+                    return self._record(place, source, kind, scene, sights, change)
                 reason = "hidden"
             why[reason] += 1
         most = max(why, key=why.__getitem__)
@@ -173,50 +177,64 @@ class PairMaker:
             return "far", change
         return None, change
 
-    def _render(self, scene: GeneratedScene, views: tuple[View, View]) -> list[_Shown]:
-        """Both pictures: of one scene together, or each of its own moment."""
+    def _look(self, scene: GeneratedScene, views: tuple[View, View]) -> list[_Sight]:
+        """What both pictures show: two of one moment, or one of each of two."""
         size, device = self.config.pairs.crop_size, torch.device(self.config.device)
         intrinsics = [crop_intrinsics(v.intrinsics, torch.from_numpy(v.square), size) for v in views]
-        groups = [(0, (0, 1))] if len(scene.meshes) == 1 else [(0, (0,)), (1, (1,))]
-        shown = []
-        for moment, members in groups:
+        sights = []
+        for moment, members in [(0, (0, 1))] if len(scene.meshes) == 1 else [(0, (0,)), (1, (1,))]:
+            staged = scene.stage(moment, device=device)
+            assembly = assemble(staged.things)
             cameras = Cameras(
                 intrinsics=torch.stack([intrinsics[k] for k in members]).to(device),
                 cam_from_world=torch.stack([views[k].cam_from_world for k in members]).to(device),
                 size=size,
             )
-            pictures = render(scene.stage(moment, device=device), cameras, self.config.supersample)
-            covers = cover_of(pictures, loose=self.config.subject == "body")
+            raster = label_raster(assembly, cameras)
+            covers = cover_of(assembly, raster, loose=self.config.subject == "body")
+            keypoints = scene.meshes[moment][0].keypoints[0]
             for at, k in enumerate(members):
-                person, mesh = scene.people[moment][0], scene.meshes[moment][0]
                 uncovered, visible = shown_points(
-                    transform(views[k].cam_from_world, mesh.keypoints[0]),
+                    transform(views[k].cam_from_world, keypoints),
                     intrinsics[k],
                     covers[at],
-                    pictures.raster.depth[at],
-                    self._depths[person.side],
+                    raster.depth[at],
+                    self._depths[scene.people[moment][0].side],
                 )
-                shown.append(
-                    _Shown(
-                        pictures=pictures,
-                        at=at,
-                        moment=moment,
+                sights.append(
+                    _Sight(
                         view=views[k],
+                        moment=moment,
+                        scene=staged,
+                        assembly=assembly,
+                        cameras=cameras,
+                        at=at,
+                        raster=raster[at],
                         cover=covers[at],
                         visible=visible,
                         seen=float(uncovered.mean()),
                     )
                 )
-        return shown
+        return sights
+
+    def _colours(self, sights: list[_Sight]) -> list[NDArray[np.uint8]]:
+        """The finished pictures, (S, S, 3) each."""
+        finished: list[NDArray[np.uint8]] = []
+        for sight in sights:
+            if sight.at == 0:
+                pictures = render(sight.scene, sight.cameras, self.config.supersample, sight.assembly)
+                finished += list(pictures.rgb.cpu().numpy())
+        return finished
 
     def _record(
-        self, place: int, source: int, kind: Kind, scene: GeneratedScene, shown: list[_Shown], change: float
+        self, place: int, source: int, kind: Kind, scene: GeneratedScene, sights: list[_Sight], change: float
     ) -> PairRecord:
         second, score = source, float("nan")
         if kind == Kind.CROSS_VIEW:
-            second, score = source + 1, _pair_score(shown, scene.meshes[0][0].vertices.shape[1])
+            second, score = source + 1, _pair_score(sights, scene.meshes[0][0].vertices.shape[1])
         image1, image2 = (
-            self._picture(place, scene, picture, at) for picture, at in zip(shown, (source, second), strict=True)
+            self._picture(scene, sight, rgb, camera)
+            for sight, rgb, camera in zip(sights, self._colours(sights), (source, second), strict=True)
         )
         return PairRecord(
             image1=image1,
@@ -229,17 +247,17 @@ class PairMaker:
             pair_score=score,
         )
 
-    def _picture(self, place: int, scene: GeneratedScene, shown: _Shown, source: int) -> Picture:
-        config, view, person = self.config, shown.view, scene.people[shown.moment][0]
+    def _picture(self, scene: GeneratedScene, sight: _Sight, rgb: NDArray[np.uint8], source: int) -> Picture:
+        config, view, person = self.config, sight.view, scene.people[sight.moment][0]
         size, frame = config.pairs.crop_size, config.views.frame_size
         whole = (-0.5, -0.5, size - 0.5, size - 0.5)
         return Picture(
-            jpeg=encode_jpeg(shown.pictures.rgb[shown.at].cpu().numpy(), config.pairs.jpeg_quality),
-            mask=warp_mask(shown.cover != ELSE, whole, 64, (size, size)),
+            jpeg=encode_jpeg(rgb, config.pairs.jpeg_quality),
+            mask=warp_mask(sight.cover != ELSE, whole, 64, (size, size)),
             mask_kind="rendered",
             source=source,
-            frame=scene.frames[shown.moment],
-            timestamp=scene.times[shown.moment],
+            frame=scene.frames[sight.moment],
+            timestamp=scene.times[sight.moment],
             box=view.box,
             square=view.square,
             image_size=(frame, frame),
@@ -250,31 +268,29 @@ class PairMaker:
                 shape=person.shape,
                 pose=person.pose,
                 transl=person.transl,
-                keypoints=scene.meshes[shown.moment][0].keypoints[0].numpy(),
-                visible=shown.visible,
-                cover=pack_cover(shown.cover),
+                keypoints=scene.meshes[sight.moment][0].keypoints[0].numpy(),
+                visible=sight.visible,
+                cover=pack_cover(sight.cover),
                 worn=pack_worn(scene.looks[0]),
             ),
         )
 
 
-def _pair_score(shown: list[_Shown], own: int) -> float:
+def _pair_score(sights: list[_Sight], own: int) -> float:
     """Score of a cross-view pair, from the vertices that each picture shows and the angle between the optical axes.
 
     The first `own` vertices of what was drawn are the subject's.
     """
     seen, axes = [], []
-    for picture in shown:
-        pictures, at = picture.pictures, picture.at
-        assembly, cameras = pictures.assembly, pictures.cameras
-        points = transform(cameras.cam_from_world[at], assembly.vertices[:own])[None]
-        normals = assembly.normals[:own] @ cameras.cam_from_world[at, :3, :3].T
-        facing = (normals * points[0]).sum(1) < 0
+    for sight in sights:
+        assembly, intrinsics = sight.assembly, sight.cameras.intrinsics[sight.at]
+        pose = sight.cameras.cam_from_world[sight.at]
+        points = transform(pose, assembly.vertices[:own])[None]
+        facing = ((assembly.normals[:own] @ pose[:3, :3].T) * points[0]).sum(1) < 0
         # A vertex lies between pixel centres, so it may be a pixel's worth of slope behind what they show.
-        slack = 3 * points[0, :, 2] / cameras.intrinsics[at, 0, 0]
-        visible = visible_points(points, pictures.raster[at], cameras.intrinsics[at : at + 1], slack)[0]
-        seen.append(facing & visible)
-        axes.append(cameras.cam_from_world[at, 2, :3])
+        slack = 3 * points[0, :, 2] / intrinsics[0, 0]
+        seen.append(facing & visible_points(points, sight.raster, intrinsics[None], slack)[0])
+        axes.append(pose[2, :3])
     angle = torch.acos((axes[0] * axes[1]).sum().clamp(-1, 1))
     return float(pair_score(shared_sight(seen[0], seen[1]), angle))
 

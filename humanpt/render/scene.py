@@ -107,13 +107,14 @@ def label_raster(assembly: Assembly, cameras: Cameras) -> Raster:
 
 
 @torch.no_grad()
-def render(scene: Scene, cameras: Cameras, supersample: int = 2) -> Pictures:
+def render(scene: Scene, cameras: Cameras, supersample: int = 2, assembly: Assembly | None = None) -> Pictures:
     """Draw finished pictures of a scene.
 
     Args:
         scene: what is there; all tensors of things on one device.
         cameras: who looks, on the same device. A camera may stand outside the room.
         supersample: colour samples along each edge of a pixel.
+        assembly: its things as `assemble` joined them, where that is at hand.
 
     Returns:
         The pictures; without a room, what no thing covers is black and `alpha` tells how much things cover. Their
@@ -124,7 +125,7 @@ def render(scene: Scene, cameras: Cameras, supersample: int = 2) -> Pictures:
     """
     if supersample < 1:
         raise ValueError(f"supersample is {supersample}; 1 is the least")
-    assembly = assemble(scene.things)
+    assembly = assembly or assemble(scene.things)
     shades = cast(scene.light, assembly.vertices, assembly.faces)
     fine = cameras.size * supersample
     intrinsics = cameras.intrinsics.clone()

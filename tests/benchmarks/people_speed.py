@@ -30,8 +30,9 @@ GOAL = 25.0
 STEPS = {
     "draw_scene": "poses, looks, room",
     "draw_views": "cameras",
+    "assemble": "clothes",
+    "label_raster": "labels",
     "render": "colour",
-    "cover_of": "labels",
     "encode_jpeg": "JPEG",
 }
 
