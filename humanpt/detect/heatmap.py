@@ -10,6 +10,8 @@ The shipped files were made by `humanpt finetune detection`; their metadata say 
 
 from __future__ import annotations
 
+import math
+
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +101,7 @@ def _chosen(found: Found, max_overlap: float) -> Found:
 
 def _longest(width: int, height: int) -> int:
     """The longer side of a frame when it has the wanted area."""
-    return min(LONGEST, round(SIDE * (max(width, height) / min(width, height)) ** 0.5))
+    return min(LONGEST, round(SIDE * math.sqrt(max(width, height) / min(width, height))))
 
 
 def _shrunk(small: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
