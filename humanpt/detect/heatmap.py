@@ -10,9 +10,8 @@ The shipped files were made by `humanpt finetune detection`; their metadata say 
 
 from __future__ import annotations
 
-import math
-
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
