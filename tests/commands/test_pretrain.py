@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from humanpt.cli.app import app
+from humanpt.commands import generated_pairs
+from humanpt.data.shards import PairSet
 from tests.scenes import write_pairs
 
 ROOT = Path(__file__).parents[2]
@@ -238,9 +240,16 @@ def test_a_shard_without_pairs_is_refused(tmp_path):
     one_line_error(pretrain("--data", tmp_path / "pairs", "--out", tmp_path / "run"), "a.h5", "no pairs")
 
 
-def test_without_pairs_it_says_how_to_get_some(tmp_path, monkeypatch):
+def test_without_pairs_it_generates_some_says_so_and_uses_them_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    one_line_error(pretrain(), "pairs", "mkpairs")
+    monkeypatch.setattr(generated_pairs, "COUNT", 16)
+    first = pretrain("--hand", "--steps", "1")
+    assert first.exit_code == 0, first.output
+    assert "generating 16 in generated-hand-pairs" in first.stderr
+    assert len(PairSet.open([Path("generated-hand-pairs")], subject_kind="hand")) == 16
+    second = pretrain("--hand", "--steps", "1")
+    assert second.exit_code == 0, second.output
+    assert "using the generated ones in generated-hand-pairs" in second.stderr
 
 
 def write_pickle(path):
