@@ -39,6 +39,11 @@ class Ended(Generic[Job]):
     problem: str | None
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_jobs(
     work: Callable[[Job, Tell], None], jobs: Sequence[Job], workers: int, preload: str
 ) -> Generator[Progress | Ended[Job], None, None]:

@@ -55,11 +55,6 @@ def main() -> None:
     app()
 
 
-def _cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"humanpt {__version__}")
@@ -118,6 +113,7 @@ def mkpairs(
     from humanpt.commands.maker import Maker
     from humanpt.config import override
     from humanpt.errors import ConfigError
+    from humanpt.workers import cores
 
     generate = inputs == ["synthetic"]
     if "synthetic" in inputs and not generate:
@@ -153,7 +149,7 @@ def mkpairs(
 
         paths = list(map(Path, inputs))
         maker = ClipMaker(inputs=paths, config=override(HarvestConfig(**found), overrides or []))
-    config = command.MkpairsConfig(workers=workers or _cores())
+    config = command.MkpairsConfig(workers=workers or cores())
     with Bars() as report:
         summary = command.run(maker, out, config, report, resume=resume, overwrite=overwrite)
     if json:
@@ -256,6 +252,7 @@ def finetune(
     from humanpt.cli.results import show_finetune
     from humanpt.commands import finetune as command
     from humanpt.recipes.finetune import detection
+    from humanpt.workers import cores
 
     changes = [
         *([f"loop.steps={steps}"] if steps else []),
@@ -270,7 +267,7 @@ def finetune(
             report,
             backgrounds=backgrounds,
             cutouts=cutouts,
-            cores=_cores(),
+            cores=cores(),
             device=device,
             precision=precision,
             init=init,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from humanpt.commands import mkpairs
@@ -13,6 +12,7 @@ from humanpt.data.shards import PairSet
 from humanpt.detect.detector import Subject
 from humanpt.engine.report import Report
 from humanpt.errors import InputError
+from humanpt.workers import cores
 
 COUNT = 1000
 USUAL = Path("pairs")
@@ -35,11 +35,10 @@ def pairs_at_hand(subject: Subject, report: Report) -> Path:
         report.note(f"no pairs of a {subject} in {USUAL}: using the generated ones in {folder}")
         return folder
     report.note(f"no pairs of a {subject} in {USUAL}: generating {COUNT} in {folder}; --data names your own")
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     mkpairs.run(
         PeopleMaker(config=PeopleConfig(subject=subject, count=COUNT)),
         folder,
-        mkpairs.MkpairsConfig(workers=workers),
+        mkpairs.MkpairsConfig(workers=cores()),
         report,
         resume=(folder / WORK).is_dir(),
     )
