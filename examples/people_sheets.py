@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from humanpt.data.people import Cast, PeopleConfig, make_people
+from humanpt.data.people.generate import Cast, PeopleConfig, make_people
 from humanpt.data.shards import ShardReader
 from humanpt.pages.sheets import pairs, truth_row, views, write_sheet
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from humanpt.data.cutouts import LEFT, PERSON, RIGHT, CutOut, Framing, part_name, write_cutouts
+from humanpt.data.detection.cutouts import LEFT, PERSON, RIGHT, CutOut, Framing, part_name, write_cutouts
 
 RED, GREEN = (220, 20, 20), (20, 220, 20)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from humanpt.data.pairs import PairConfig
-from humanpt.data.people import make_people
-from humanpt.data.people_config import PeopleConfig
+from humanpt.data.people.config import PeopleConfig
+from humanpt.data.people.generate import make_people
 from humanpt.data.shards import ShardReader
 
 SIZE = 96

@@ -133,13 +133,13 @@ def mkpairs(
     maker: Maker
     if generate:
         from humanpt.commands.from_people import PeopleMaker
-        from humanpt.data.people_config import PeopleConfig
+        from humanpt.data.people.config import PeopleConfig
 
         people = PeopleConfig(subject=subject, seed=seed, device=device, count=1000 if count is None else count)
         maker = PeopleMaker(config=override(people, overrides or []))
     elif multiview:
         from humanpt.commands.from_captures import CaptureMaker
-        from humanpt.data.capture_rules import CaptureConfig
+        from humanpt.data.captures.rules import CaptureConfig
 
         paths = list(map(Path, inputs))
         maker = CaptureMaker(inputs=paths, config=override(CaptureConfig(**found), overrides or []))

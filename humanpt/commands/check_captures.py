@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from humanpt.data.capture_check import CaptureCheck, check_capture
-from humanpt.data.capture_rules import CaptureConfig
-from humanpt.data.captures import find_captures
+from humanpt.data.captures.check import CaptureCheck, check_capture
+from humanpt.data.captures.find import find_captures
+from humanpt.data.captures.rules import CaptureConfig
 from humanpt.data.clips import find_clips
 from humanpt.errors import HumanptError, InputError
 from humanpt.files import finite

@@ -24,10 +24,10 @@ from torch.utils.data import DataLoader
 from humanpt import __version__
 from humanpt.commands.pretrain import _start_worker as start_worker
 from humanpt.config import from_dict, override, to_dict, to_json
-from humanpt.data.backdrops import PLACES, Backdrops
-from humanpt.data.cutout_people import CutOutConfig, make_cutouts
-from humanpt.data.cutouts import INDEX, CutOuts, part_name
-from humanpt.data.detection_pictures import Composer
+from humanpt.data.detection.backdrops import PLACES, Backdrops
+from humanpt.data.detection.cutout_people import CutOutConfig, make_cutouts
+from humanpt.data.detection.cutouts import INDEX, CutOuts, part_name
+from humanpt.data.detection.pictures import Composer
 from humanpt.data.frame import ArrayFrame
 from humanpt.data.order import StreamBatches
 from humanpt.detect.detector import DetectConfig
@@ -253,7 +253,7 @@ def _generate(config: CutOutConfig, folder: Path, cores: int, report: Report) ->
         return
     report.stage("generating people", sum(min(PART, config.people - first) for first in missing), "person")
     work = partial(_make_part, config, folder)
-    for event in run_jobs(work, missing, cores, preload="humanpt.data.cutout_people"):
+    for event in run_jobs(work, missing, cores, preload="humanpt.data.detection.cutout_people"):
         if isinstance(event, Progress):
             report.advance(event.amount)
         elif event.problem is not None:

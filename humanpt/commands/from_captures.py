@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from humanpt.commands.maker import Maker, Part, detector_file, see_that_one_clip_opens, why_no_pairs
-from humanpt.data.capture_rules import CaptureConfig
-from humanpt.data.captures import find_captures
-from humanpt.data.cross_view import harvest_capture
+from humanpt.data.captures.cross_view import harvest_capture
+from humanpt.data.captures.find import find_captures
+from humanpt.data.captures.rules import CaptureConfig
+from humanpt.data.captures.view_pairs import VIEW_REASONS, VIEW_TIPS
+from humanpt.data.captures.views import Capture
 from humanpt.data.harvest import Harvest, clip_bytes
-from humanpt.data.view_pairs import VIEW_REASONS, VIEW_TIPS
-from humanpt.data.views import Capture
 from humanpt.detect.choose import check_detector
 from humanpt.workers import Tell
 
@@ -29,7 +29,7 @@ class CaptureMaker(Maker):
 
     noun = "capture"
     unit = "frame"
-    preload = "humanpt.data.cross_view"
+    preload = "humanpt.data.captures.cross_view"
     reasons = VIEW_REASONS
 
     @property

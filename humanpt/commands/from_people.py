@@ -9,8 +9,8 @@ from typing import Any
 
 from humanpt.commands.maker import Maker, Part
 from humanpt.data.harvest import Harvest
-from humanpt.data.people import PAIR_BYTES, REASONS, make_people, people_parts
-from humanpt.data.people_config import PeopleConfig
+from humanpt.data.people.config import PeopleConfig
+from humanpt.data.people.generate import PAIR_BYTES, REASONS, make_people, people_parts
 from humanpt.workers import Tell
 
 
@@ -23,7 +23,7 @@ class PeopleMaker(Maker):
 
     noun = "part"
     unit = "pair"
-    preload = "humanpt.data.people"
+    preload = "humanpt.data.people.generate"
     reasons = REASONS
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from humanpt.commands import mkpairs
 from humanpt.commands.from_people import PeopleMaker
 from humanpt.commands.parts import WORK
-from humanpt.data.people_config import PeopleConfig
+from humanpt.data.people.config import PeopleConfig
 from humanpt.data.shards import PairSet
 from humanpt.detect.detector import Subject
 from humanpt.engine.report import Report

@@ -84,7 +84,7 @@ class TruthLayout:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
-    """What a generated picture shows, in numbers from which data/truth.py draws it again, to the bit.
+    """What a generated picture shows, in numbers from which data/people/truth.py draws it again, to the bit.
 
     Letters: S shape parameters, J joints, K key points.
     """

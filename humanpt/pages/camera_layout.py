@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from humanpt.data.capture_check import CaptureCheck
+from humanpt.data.captures.check import CaptureCheck
 from humanpt.files import write_whole
 from humanpt.pages.charts import COLOURS
 

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humanpt.data.cover import SURFACE, unpack_cover
 from humanpt.data.image import Rgb, decode_jpeg, resize_square
-from humanpt.data.people import Cast, PeopleConfig, draw_scene
+from humanpt.data.people.cover import SURFACE, unpack_cover
+from humanpt.data.people.generate import Cast, PeopleConfig, draw_scene
+from humanpt.data.people.staging import one_thread
+from humanpt.data.people.truth import TruthMaps, correspondence, maps
+from humanpt.data.people.viewpoints import draw_views
 from humanpt.data.records import Picture
 from humanpt.data.shards import ShardReader
-from humanpt.data.staging import one_thread
-from humanpt.data.truth import TruthMaps, correspondence, maps
-from humanpt.data.viewpoints import draw_views
 from humanpt.files import write_whole
 from humanpt.geometry.cameras import crop_intrinsics
 from humanpt.render.scene import Cameras, render

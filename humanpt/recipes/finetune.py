@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from humanpt.commands.finetune import FinetuneDetectionConfig
-from humanpt.data.cutout_people import CutOutConfig
-from humanpt.data.detection_pictures import PictureConfig
+from humanpt.data.detection.cutout_people import CutOutConfig
+from humanpt.data.detection.pictures import PictureConfig
 from humanpt.engine.loop import LoopConfig
 from humanpt.engine.optim import OptimConfig
 from humanpt.models.heatmap import HeatMapConfig

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from humanpt.data.detection_pictures import Composer, DetectionPicture, PictureConfig
+from humanpt.data.detection.pictures import Composer, DetectionPicture, PictureConfig
 from humanpt.detect.heatmap import SCALE_AT, decode
 from humanpt.detect.matching import match, rates, recall_at
 from humanpt.errors import ConfigError

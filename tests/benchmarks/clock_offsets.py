@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from humanpt.data.captures.clock_offset import MotionTrace, estimate_offsets, motion_trace
 from humanpt.data.clips import find_clips
-from humanpt.data.clock_offset import MotionTrace, estimate_offsets, motion_trace
 from humanpt.data.video import open_clip
 
 ROOT = Path(__file__).parents[2]

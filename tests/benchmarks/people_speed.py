@@ -22,9 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from humanpt.data import pair_maker
 from humanpt.data.pairs import PairConfig
-from humanpt.data.people import PeopleConfig, make_people
+from humanpt.data.people import pair_maker
+from humanpt.data.people.generate import PeopleConfig, make_people
 
 GOAL = 25.0
 STEPS = {

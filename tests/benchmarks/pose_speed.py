@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from humanpt.body.model import load_body_model
-from humanpt.data import gestures, poses
-from humanpt.data.mocap import free_motions, retarget
+from humanpt.data.mocap.read import free_motions, retarget
+from humanpt.data.poses import gestures
+from humanpt.data.poses import sample as poses
 
 TRIANGLES = (20, 50, 100, 200)
 

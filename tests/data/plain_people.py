@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from humanpt.body.model import BodyLayout, BodyMesh, BodyModel
-from humanpt.data import mocap_amass
+from humanpt.data.mocap import amass as mocap_amass
 
 OCTAHEDRON = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=float)
 FACES = np.array([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]])

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from humanpt.data import cutout_people
-from humanpt.data.backdrops import Backdrops
-from humanpt.data.cutout_people import CutOutConfig, make_cutouts
-from humanpt.data.cutouts import CutOuts, part_name
-from humanpt.data.detection_pictures import Composer, PictureConfig
+from humanpt.data.detection import cutout_people
+from humanpt.data.detection.backdrops import Backdrops
+from humanpt.data.detection.cutout_people import CutOutConfig, make_cutouts
+from humanpt.data.detection.cutouts import CutOuts, part_name
+from humanpt.data.detection.photography import PhotographyConfig
+from humanpt.data.detection.pictures import Composer, PictureConfig
 from humanpt.data.frame import ArrayFrame
-from humanpt.data.photography import PhotographyConfig
 from humanpt.detect.heatmap import OwnDetector, load_weights, weights_file
 from humanpt.detect.matching import match, rates
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from humanpt.data.people import Cast
+from humanpt.data.people.generate import Cast
 from humanpt.pages import sheets
 from tests.people import config, made
 

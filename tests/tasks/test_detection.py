@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from humanpt.data.backdrops import Backdrops
-from humanpt.data.cutouts import CutOuts
-from humanpt.data.detection_pictures import Composer, DetectionPicture, PictureConfig
+from humanpt.data.detection.backdrops import Backdrops
+from humanpt.data.detection.cutouts import CutOuts
+from humanpt.data.detection.pictures import Composer, DetectionPicture, PictureConfig
 from humanpt.detect.heatmap import decode
 from humanpt.errors import ConfigError
 from humanpt.models.heatmap import HeatMapConfig, HeatMapNet, HeatMaps, cell_middles

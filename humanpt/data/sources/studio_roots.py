@@ -19,12 +19,12 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from humanpt.data.capture_rules import CaptureRules
+from humanpt.data.captures.rules import CaptureRules
+from humanpt.data.captures.views import Capture, calibrated_capture
 from humanpt.data.clips import FoundClip, find_clips, natural_key
 from humanpt.data.sources.calibration import UNITS, read_calibration
 from humanpt.data.sources.camera import Calibration, in_metres
 from humanpt.data.sources.studios import read_interhand
-from humanpt.data.views import Capture, calibrated_capture
 from humanpt.errors import InputError
 
 AIST_CLIP = re.compile(r"(g[A-Z]{2}_s[A-Z]{2})_(c\d\d)_(d\d\d_m[A-Z]{2}\d_ch\d\d)")

@@ -1,0 +1,1 @@
+"""Captures by several cameras, and the cross-view pairs in them."""

@@ -1,0 +1,1 @@
+"""Pictures to train the detector on."""

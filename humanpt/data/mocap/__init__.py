@@ -1,0 +1,1 @@
+"""Motion capture: reading it, and putting it on a body model."""

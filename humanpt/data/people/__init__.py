@@ -1,0 +1,1 @@
+"""Generated people and hands: scenes, cameras, pairs and their exact truth."""

@@ -1,0 +1,1 @@
+"""Natural poses of bodies and hands."""
