@@ -55,7 +55,7 @@ class MotionLibrary:
     """
 
     def __init__(self, folder: Path | None, model: BodyModel) -> None:
-        self.folder = folder or Path(str(resources.files("humanpt.data") / "motions"))
+        self.folder = folder or Path(str(resources.files("humanpt.data.mocap") / "motions"))
         self.paths = find_motions(self.folder)
         self.model = model
         self._clips: OrderedDict[Path, _Clip] = OrderedDict()

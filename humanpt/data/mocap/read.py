@@ -62,5 +62,5 @@ def _is_motion(path: Path) -> bool:
 
 def free_motions() -> list[Motion]:
     """The short free clips that come with humanpt, sorted by name; terms lie beside them in SOURCE.txt."""
-    with resources.as_file(resources.files("humanpt.data") / "motions") as folder:
+    with resources.as_file(resources.files("humanpt.data.mocap") / "motions") as folder:
         return [read_motion(path) for path in find_motions(folder)]
