@@ -3,14 +3,17 @@
 Sources: Weinzaepfel et al., CroCo (arXiv 2210.10716) and CroCo v2 (arXiv 2211.10408); used on people by CroCo-Man
 (arXiv 2311.09104). We depart from them in nothing that changes a prediction: only withheld patches are mapped to
 pixels, because only they enter the loss, and position tables are not stored. The presets `tiny` and `vits16_small` are
-ours.
+ours, and so is predicting only a part of the withheld patches. Without cross-attention this is MAE (He et al., arXiv
+2111.06377), the baseline of one picture.
 
-Letters: B batch, N patches, V visible ones, M withheld ones, P patch size, E encoder width, D decoder width.
+Letters: B batch, N patches, V visible ones, M withheld ones that are predicted, P patch size, E encoder width,
+D decoder width.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -45,14 +48,16 @@ class CroCoConfig:
     """Position code: `rope` turns queries and keys (CroCo v2), `cosine` adds a table to the tokens (CroCo v1)."""
     rope_base: float = 100.0
     """Base of the rotary frequencies; without effect on `cosine`."""
+    cross_attention: bool = True
+    """Whether the decoder looks at a second picture; without it this is the masked autoencoder of one picture."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "positions" and value <= 0:
+            if field.name not in ("positions", "cross_attention") and value <= 0:
                 raise ConfigError(f"{field.name} is {value}; it must be positive")
-        if self.positions not in ("cosine", "rope"):
-            raise ConfigError(f"positions is {self.positions!r}; choose cosine or rope")
+        if self.positions not in get_args(PositionCode):
+            raise ConfigError(f"positions is {self.positions!r}; choose {' or '.join(get_args(PositionCode))}")
         if self.image_size % self.patch_size:
             raise ConfigError(
                 f"image_size is {self.image_size}; it must be a multiple of patch_size, {self.patch_size}"
@@ -103,19 +108,34 @@ class Decoder(nn.Module):
     def __init__(self, config: CroCoConfig) -> None:
         super().__init__()
         width, heads = config.dec_dim, config.dec_heads
-        self.positions = Positions(
-            config.positions, grid=config.grid, width=width, num_heads=heads, base=config.rope_base
-        )
-        self.blocks = nn.ModuleList(DecoderBlock(width, heads) for _ in range(config.dec_depth))
+        code: PositionCode = "rope" if config.positions == "rope" else "cosine"
+        self.positions = Positions(code, grid=config.grid, width=width, num_heads=heads, base=config.rope_base)
+        self.blocks = nn.ModuleList(DecoderBlock(width, heads, config.cross_attention) for _ in range(config.dec_depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.cross_attention = config.cross_attention
 
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """(B, N, D) tokens of `image1` and (B, N, D) tokens of `image2`, both complete, to (B, N, D)."""
-        tokens = self.positions.add(queries.to(self.norm.weight.dtype))  # the running sum in full, as in the encoder
-        memory = self.positions.add(memory)
-        turns = self.positions.turns()
+    def forward(self, queries: Tensor, memory: Tensor | None, present: Tensor | None = None) -> Tensor:
+        """Decode the tokens of `image1`.
+
+        Args:
+            queries: (B, N, D), or fewer where not all patches are present.
+            memory: (B, N, D) tokens of `image2`, complete; None without cross-attention.
+            present: (B, N) bool, True at the patches that `queries` holds, the same count in every row; None means all.
+
+        Returns:
+            The shape of `queries`.
+
+        Raises:
+            ValueError: if there is a memory without cross-attention, or none with it.
+        """
+        if (memory is None) == self.cross_attention:
+            raise ValueError("a second picture is needed with cross-attention, and with cross-attention alone")
+        # The running sum stays in full precision, as in the encoder.
+        tokens = self.positions.add(queries.to(self.norm.weight.dtype), present)
+        memory = None if memory is None else self.positions.add(memory)
+        turns, memory_turns = self.positions.turns(present), self.positions.turns()
         for block in self.blocks:
-            tokens = block(tokens, memory, turns)
+            tokens = block(tokens, memory, turns, memory_turns)
         out: Tensor = self.norm(tokens)
         return out
 
@@ -142,44 +162,55 @@ class CroCo(nn.Module):
         self.apply(init_weights)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, image1: Tensor, image2: Tensor, mask: Tensor) -> Tensor:
-        """Predict the withheld patches of `image1`.
+    def forward(self, image1: Tensor, image2: Tensor | None, mask: Tensor, predicted: Tensor | None = None) -> Tensor:
+        """Predict withheld patches of `image1`.
 
         Args:
             image1: (B, 3, image_size, image_size) normalised RGB.
-            image2: the same, complete.
-            mask: (B, N) bool, True at withheld patches, the same count M in every row. Leave it on the CPU in training:
+            image2: the same, complete; None without cross-attention.
+            mask: (B, N) bool, True at withheld patches, the same count in every row. Leave it on the CPU in training:
                 see `positions.places`.
+            predicted: (B, N) bool where the mask is, True at the M withheld patches of each row to predict; the decoder
+                never meets the other withheld ones. None means all of them.
 
         Returns:
-            (B, M, 3PP) pixels of the withheld patches in row-major order; within a patch row, column, channel.
+            (B, M, 3PP) pixels of the predicted patches in row-major order; within a patch row, column, channel.
 
         Raises:
-            ValueError: if a shape does not fit or the rows of the mask hold different counts.
+            ValueError: if a shape does not fit, the rows of a mask hold different counts, a patch to predict is not
+                withheld, or there is a second picture without cross-attention or none with it.
         """
-        return self.complete(self.encode(image1, keep=~mask), self.encode(image2), mask)
+        visible = self.encode(image1, keep=~mask)
+        memory = None if image2 is None else self.encode(image2)
+        return self.complete(visible, memory, mask, predicted)
 
     def encode(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
         """(B, 3, H, W) picture, and (B, N) bool of the patches to encode or None for all, to (B, V, D) tokens."""
         tokens: Tensor = self.to_decoder(self.encoder(image, keep))
         return tokens
 
-    def complete(self, visible: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+    def complete(self, visible: Tensor, memory: Tensor | None, mask: Tensor, predicted: Tensor | None = None) -> Tensor:
         """Predict withheld patches from pictures already encoded; several masks or memories can share one encoding.
 
         Args:
             visible: (B, V, D) what `encode` made of the visible patches of `image1`.
-            memory: (B, N, D) what `encode` made of `image2`.
-            mask: (B, N) bool as in `forward`.
+            memory: (B, N, D) what `encode` made of `image2`; None without cross-attention.
+            mask, predicted: (B, N) bool as in `forward`.
 
         Returns:
             (B, M, 3PP) as `forward`.
         """
-        queries = self.mask_token.to(memory.dtype).expand(memory.shape).clone()  # all unknown at first
-        queries[places(~mask, queries.device)] = visible.flatten(
-            0, 1
-        )  # row-major on both sides, so each patch goes home
-        pixels: Tensor = self.to_pixels(kept(self.decoder(queries, memory), mask))
+        queries = self.mask_token.to(visible.dtype).expand(*mask.shape, -1).clone()  # all unknown at first
+        # Row-major on both sides, so each patch goes home.
+        queries[places(~mask, queries.device)] = visible.flatten(0, 1)
+        present, wanted = None, mask
+        if predicted is not None:
+            if bool((predicted & ~mask).any()):
+                raise ValueError("only withheld patches can be predicted")
+            present = predicted | ~mask
+            queries = kept(queries, present)
+            wanted = predicted[present].view(len(mask), -1)  # where they are among those present
+        pixels: Tensor = self.to_pixels(kept(self.decoder(queries, memory, present), wanted))
         return pixels
 
     def compare(self, image1: Tensor, image2: Tensor) -> Tensor:

@@ -77,12 +77,14 @@ class CrossAttention(nn.Module):
         self.projv = nn.Linear(width, width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, memory: Tensor, turns: Tensor | None = None) -> Tensor:
-        """(B, N, C) tokens and (B, N, C) memory of the same grid to (B, N, C)."""
+    def forward(
+        self, tokens: Tensor, memory: Tensor, turns: Tensor | None = None, memory_turns: Tensor | None = None
+    ) -> Tensor:
+        """(B, N, C) tokens and (B, K, C) memory to (B, N, C); `turns` are the tokens', `memory_turns` the memory's."""
         queries = split_heads(self.projq(tokens), self.num_heads)
         keys = split_heads(self.projk(memory), self.num_heads)
         values = split_heads(self.projv(memory), self.num_heads)
-        out: Tensor = self.proj(join_heads(attention(turn(queries, turns), turn(keys, turns), values)))
+        out: Tensor = self.proj(join_heads(attention(turn(queries, turns), turn(keys, memory_turns), values)))
         return out
 
 
@@ -120,23 +122,34 @@ class EncoderBlock(nn.Module):
 class DecoderBlock(nn.Module):
     """Self-attention, cross-attention to the other picture, then MLP.
 
-    The memory gets a norm of its own in every block and is never updated: all blocks look at the same encoding.
+    The memory gets a norm of its own in every block and is never updated: all blocks look at the same encoding. Without
+    cross-attention nothing looks at another picture, and what is left is MAE's decoder.
     """
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, cross_attention: bool = True) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
         self.attn = SelfAttention(width, num_heads)
-        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.norm_y = nn.LayerNorm(width, eps=NORM_EPS)
-        self.cross_attn = CrossAttention(width, num_heads)
+        self.cross_attn: CrossAttention | None = None
+        if cross_attention:
+            self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
+            self.norm_y = nn.LayerNorm(width, eps=NORM_EPS)
+            self.cross_attn = CrossAttention(width, num_heads)
         self.norm3 = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = Mlp(width)
 
-    def forward(self, tokens: Tensor, memory: Tensor, turns: Tensor | None = None) -> Tensor:
-        """(B, N, C) tokens and (B, N, C) memory to (B, N, C) tokens."""
+    def forward(
+        self,
+        tokens: Tensor,
+        memory: Tensor | None = None,
+        turns: Tensor | None = None,
+        memory_turns: Tensor | None = None,
+    ) -> Tensor:
+        """(B, N, C) tokens and (B, K, C) memory, None without cross-attention, to (B, N, C) tokens."""
         tokens = tokens + self.attn(self.norm1(tokens), turns)
-        tokens = tokens + self.cross_attn(self.norm2(tokens), self.norm_y(memory), turns)
+        if self.cross_attn is not None:
+            assert memory is not None
+            tokens = tokens + self.cross_attn(self.norm2(tokens), self.norm_y(memory), turns, memory_turns)
         tokens = tokens + self.mlp(self.norm3(tokens))
         return tokens
 

@@ -8,6 +8,7 @@ from humanpt.errors import ConfigError
 from humanpt.losses import pair_errors, patchify
 from humanpt.models import croco
 from humanpt.models.croco import CroCo, CroCoConfig, tiny
+from humanpt.models.layers import SelfAttention
 from humanpt.models.positions import kept
 
 
@@ -131,6 +132,74 @@ def test_what_happens_at_visible_patches_changes_no_loss(tiny_croco, image_pair,
     before = loss()
     tiny_croco.decoder.register_forward_hook(spoil_visible)
     assert torch.equal(loss(), before)
+
+
+def some_of(mask, count):
+    """The first so many withheld patches of every row."""
+    return mask & (mask.cumsum(dim=1) <= count)
+
+
+def test_predicting_every_withheld_patch_by_name_is_predicting_them_all(tiny_croco, image_pair, mask):
+    assert_close(tiny_croco(*image_pair, mask, predicted=mask), tiny_croco(*image_pair, mask))
+
+
+def test_patches_that_are_not_predicted_never_enter_the_decoder(tiny_croco, image_pair, mask):
+    entered = []
+    tiny_croco.decoder.register_forward_hook(lambda *call: entered.append(call[1][0]))
+    assert tiny_croco(*image_pair, mask, some_of(mask, 5)).shape == (3, 5, 768)
+    assert entered[0].shape == (3, 7, 32)  # two visible patches and five to predict
+
+
+def test_a_prediction_keeps_its_place_when_others_are_left_out(tiny_croco, image_pair, mask):
+    image1, image2 = image_pair
+    tiny_croco.decoder.blocks.apply(forget_self)  # or the patches left out would be missed by their neighbours
+    whole, part = tiny_croco(image1, image2, mask), tiny_croco(image1, image2, mask, some_of(mask, 5))
+    assert_close(part, whole[:, :5])
+
+
+def forget_self(module):
+    if isinstance(module, SelfAttention):
+        torch.nn.init.zeros_(module.proj.weight)
+
+
+@pytest.mark.parametrize("spoil", ["visible", "uneven"])
+def test_patches_that_cannot_be_predicted_together_are_refused(tiny_croco, image_pair, mask, spoil):
+    predicted = ~mask if spoil == "visible" else some_of(mask, 5)
+    predicted[0, mask[0]] = True
+    with pytest.raises(ValueError, match=r"only withheld patches|every row of a mask"):
+        tiny_croco(*image_pair, mask, predicted)
+
+
+@pytest.fixture
+def tiny_mae():
+    torch.manual_seed(0)
+    return CroCo(replace(tiny(), cross_attention=False)).eval()
+
+
+def test_without_cross_attention_the_other_names_are_the_same(tiny_mae):
+    with_it = CroCo(tiny()).state_dict()
+    without = tiny_mae.state_dict()
+    dropped = {name for name in with_it if name not in without}
+    assert set(without) < set(with_it)
+    assert {name.split(".")[3] for name in dropped} == {"norm2", "norm_y", "cross_attn"}
+    assert len(dropped) == 2 * 12
+
+
+def test_without_cross_attention_one_picture_completes_itself(tiny_mae, image_pair, mask):
+    image1, image2 = image_pair
+    prediction = tiny_mae(image1, None, mask)
+    assert prediction.shape == (3, 14, 768)
+    assert tiny_mae(image1, None, mask, some_of(mask, 5)).shape == (3, 5, 768)
+    assert_close(tiny_mae(paint(image1, mask, value=0.5), None, mask), prediction, atol=0, rtol=0)
+    prediction.square().mean().backward()
+    assert all(value.grad is not None and value.grad.any() for value in tiny_mae.parameters())
+    with pytest.raises(ValueError, match="second picture is needed with cross-attention"):
+        tiny_mae(image1, image2, mask)
+
+
+def test_with_cross_attention_a_second_picture_is_needed(tiny_croco, image_pair, mask):
+    with pytest.raises(ValueError, match="second picture is needed with cross-attention"):
+        tiny_croco(image_pair[0], None, mask)
 
 
 def test_gradients_reach_every_parameter(tiny_croco, image_pair, mask):
