@@ -168,14 +168,17 @@ def pretrain(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/SUBJECT-RECIPE-N")] = None,
     hand: Hand = False,
-    recipe: Annotated[str, typer.Option(help="tiny, vits16_small or vitb16_small.")] = "vits16_small",
+    recipe: Annotated[
+        str, typer.Option(help="tiny, vits16_small, vitb16_small, vitb16_base or vitl16_base.")
+    ] = "vits16_small",
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run.", show_default="the recipe's")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs per step.", show_default="the recipe's")] = None,
     init: Annotated[Path | None, typer.Option(help="A run or checkpoint to take the first weights from.")] = None,
     device: Device = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="auto: bf16 where the device has it.")
-    ] = "auto",
+        Literal["auto", "fp32", "bf16"] | None,
+        typer.Option(help="auto: bf16 where the device has it.", show_default="the recipe's"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random draw.", show_default="0")] = None,
     resume: Resume = False,
     overrides: Overrides = None,
@@ -196,6 +199,7 @@ def pretrain(
     changes = [
         *([f"loop.steps={steps}"] if steps else []),
         *([f"loop.batch_size={batch_size}"] if batch_size else []),
+        *([f"precision={precision}"] if precision else []),
         *([f"seed={seed}"] if seed is not None else []),
         *(overrides or []),
     ]
@@ -207,7 +211,6 @@ def pretrain(
             out,
             report,
             device=device,
-            precision=precision,
             init=init,
             resume=resume,
         )

@@ -64,6 +64,8 @@ class PretrainConfig:
     """Length, batch, and when to log, evaluate and save."""
     heldout: float = 0.1
     """Share of the pairs that is held out, by whole clips; with a single clip nothing is."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What products are computed in; auto takes bf16 where the device multiplies in it."""
     workers: int = 2
     """Processes that read and augment pairs."""
     threads: int | None = None
@@ -88,7 +90,6 @@ def run(
     report: Report,
     *,
     device: str = "auto",
-    precision: str = "auto",
     init: Path | None = None,
     resume: bool = False,
 ) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def run(
         data: folders of shards; None means `pairs`, or generated ones if that holds none, or on resuming those that the
             run was begun with.
         out: the run's folder; None names a new one under runs/, or on resuming the newest of this recipe there.
-        device, precision: as for `choose_device` and `choose_precision`.
+        device: as for `choose_device`.
         init: a run or checkpoint whose weights to start from.
         resume: go on from the run's last checkpoint.
 
@@ -113,7 +114,6 @@ def run(
     if resume and init is not None:
         raise ConfigError("--resume goes on with the run's own weights; leave out --init")
     where = choose_device(device)
-    how = choose_precision(precision, where)
     out = out or (_newest_run(config) if resume else _new_run(config))
     last = out / LAST
     for change in changes:
@@ -128,6 +128,7 @@ def run(
         _refuse_used(out)
         config = override(config, changes)
         data = data or [pairs_at_hand(config.subject, report)]
+    how = choose_precision(config.precision, where)
     pairs = PairSet.open(data, subject_kind=config.subject)
     training, heldout = pairs.split(config.heldout, config.seed)
     # A process per core is the parallelism; and it is set here because OpenCV's threads do not survive a fork: a loader

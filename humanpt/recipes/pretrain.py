@@ -1,8 +1,9 @@
-"""Pre-training recipes: completion of bodies or hands at three sizes."""
+"""Pre-training recipes: completion of bodies or hands at five sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from humanpt.commands.pretrain import PretrainConfig
@@ -24,6 +25,7 @@ def croco_tiny(subject: Subject) -> PretrainConfig:
         task=CompletionConfig(model=model, augment=AugmentConfig(crop_size=model.image_size)),
         optim=OptimConfig(base_lr=4e-3, warmup_steps=100, cosine_steps=4000),
         loop=LoopConfig(steps=3000, batch_size=32, log_every=50, eval_every=250, save_every=250),
+        precision="fp32",  # so small a network gains nothing from bf16
         threads=1,  # steps this small are over before a second thread has woken up
     )
 
@@ -50,9 +52,23 @@ def croco_vitb16(subject: Subject) -> PretrainConfig:
     )
 
 
+def croco_vitb16_base(subject: Subject) -> PretrainConfig:
+    """ViT-B/16 with CroCo v2's base decoder, with CroCo's schedule."""
+    config = croco_vitb16(subject)
+    return replace(config, recipe="vitb16_base", task=CompletionConfig(model=croco.vitb16_base()))
+
+
+def croco_vitl16_base(subject: Subject) -> PretrainConfig:
+    """ViT-L/16 with CroCo v2's base decoder, in full precision as it was published."""
+    config = croco_vitb16(subject)
+    return replace(config, recipe="vitl16_base", task=CompletionConfig(model=croco.vitl16_base()), precision="fp32")
+
+
 PRETRAIN: Mapping[str, Callable[[Subject], PretrainConfig]] = {
     "tiny": croco_tiny,
     "vits16_small": croco_vits16,
     "vitb16_small": croco_vitb16,
+    "vitb16_base": croco_vitb16_base,
+    "vitl16_base": croco_vitl16_base,
 }
 """Recipes by the name that a user types."""
