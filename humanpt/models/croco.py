@@ -45,16 +45,20 @@ class CroCoConfig:
     dec_heads: int = 16
     """Attention heads of a decoder block, in self- and in cross-attention."""
     positions: PositionCode = "rope"
-    """Position code: `rope` turns queries and keys (CroCo v2), `cosine` adds a table to the tokens (CroCo v1)."""
+    """Position code: `rope` turns queries and keys (CroCo v2), `cosine` adds a table to the tokens (CroCo v1), and
+    `learned` trains the encoder's table, as ViT and some MAE files have it, with the decoder's one as in `cosine`."""
     rope_base: float = 100.0
     """Base of the rotary frequencies; without effect on `cosine`."""
+    cosine_grid: int | None = None
+    """Patches on a side that the sine-cosine tables are made for; None means those of the pictures. Weights trained on
+    pictures of another size want the tables of that size, resized, as their authors do."""
     cross_attention: bool = True
     """Whether the decoder looks at a second picture; without it this is the masked autoencoder of one picture."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("positions", "cross_attention") and value <= 0:
+            if field.name not in ("positions", "cross_attention") and value is not None and value <= 0:
                 raise ConfigError(f"{field.name} is {value}; it must be positive")
         if self.positions not in get_args(PositionCode):
             raise ConfigError(f"positions is {self.positions!r}; choose {' or '.join(get_args(PositionCode))}")
@@ -109,7 +113,9 @@ class Decoder(nn.Module):
         super().__init__()
         width, heads = config.dec_dim, config.dec_heads
         code: PositionCode = "rope" if config.positions == "rope" else "cosine"
-        self.positions = Positions(code, grid=config.grid, width=width, num_heads=heads, base=config.rope_base)
+        self.positions = Positions(
+            code, grid=config.grid, width=width, num_heads=heads, base=config.rope_base, made_for=config.cosine_grid
+        )
         self.blocks = nn.ModuleList(DecoderBlock(width, heads, config.cross_attention) for _ in range(config.dec_depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.cross_attention = config.cross_attention
@@ -154,6 +160,7 @@ class CroCo(nn.Module):
             num_heads=config.enc_heads,
             positions=config.positions,
             rope_base=config.rope_base,
+            cosine_grid=config.cosine_grid,
         )
         self.to_decoder = nn.Linear(config.enc_dim, config.dec_dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.dec_dim))

@@ -1,19 +1,22 @@
-"""How a token knows its place in the picture: fixed 2-D sine-cosine tables, and 2-D rotary turns.
+"""How a token knows its place in the picture: fixed 2-D sine-cosine tables, learned ones, and 2-D rotary turns.
 
 Sources: Weinzaepfel et al., CroCo (arXiv 2210.10716) for the sine-cosine table, CroCo v2 (arXiv 2211.10408) for the
-rotary code, which is RoFormer's (arXiv 2104.09864) applied to the row and the column apart.
+rotary code, which is RoFormer's (arXiv 2104.09864) applied to the row and the column apart; Dosovitskiy et al., ViT
+(arXiv 2010.11929) for the learned table and its resizing.
 
 Letters: B batch, H heads, N tokens, Q a quarter of the width concerned.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-PositionCode = Literal["cosine", "rope"]
+PositionCode = Literal["cosine", "rope", "learned"]
 
 
 def patch_places(grid: tuple[int, int]) -> Tensor:
@@ -52,6 +55,29 @@ def cosine_table(width: int, grid: tuple[int, int]) -> Tensor:
     frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
     row, column = (patch_places(grid)[:, :, None] * frequencies).unbind(1)  # (N, Q) each
     return torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1).float()
+
+
+def resize_table(table: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Bring a table that was made for one grid to another, bicubically, as ViT files are taken to other pictures.
+
+    Args:
+        table: (N, width) of a square grid, tokens in row-major order.
+        grid: rows and columns wanted.
+
+    Returns:
+        (rows * columns, width); the table itself where it has that grid already.
+
+    Raises:
+        ValueError: if the table is of no square grid.
+    """
+    side = math.isqrt(len(table))
+    if side * side != len(table):
+        raise ValueError(f"a table of {len(table)} places is of no square grid")
+    if (side, side) == grid:
+        return table
+    planes = table.T.reshape(1, -1, side, side).float()
+    resized = functional.interpolate(planes, size=grid, mode="bicubic", align_corners=False)
+    return resized.flatten(2)[0].T.contiguous()
 
 
 def rope_table(head_dim: int, grid: tuple[int, int], base: float = 100.0) -> Tensor:
@@ -105,19 +131,33 @@ def turn(heads: Tensor, turns: Tensor | None) -> Tensor:
 class Positions(nn.Module):
     """The position code of one stack of blocks: a table to add, or turns for its attentions, never both.
 
-    Tables are buffers that no checkpoint holds: they follow from the sizes.
+    A fixed table is a buffer that no checkpoint holds, since it follows from the sizes; a learned one is a parameter
+    that begins as the sine-cosine table.
     """
 
     added: Tensor | None
     turning: Tensor | None
 
     def __init__(
-        self, code: PositionCode, *, grid: tuple[int, int], width: int, num_heads: int, base: float = 100.0
+        self,
+        code: PositionCode,
+        *,
+        grid: tuple[int, int],
+        width: int,
+        num_heads: int,
+        base: float = 100.0,
+        made_for: int | None = None,
     ) -> None:
+        """Build the table of a grid; a sine-cosine one of `made_for` patches on a side is resized to it."""
         super().__init__()
-        added = cosine_table(width, grid) if code == "cosine" else None
+        added = None
+        if code != "rope":
+            added = resize_table(cosine_table(width, grid if made_for is None else (made_for, made_for)), grid)
+        if code == "learned" and added is not None:
+            self.added = nn.Parameter(added)
+        else:
+            self.register_buffer("added", added, persistent=False)
         turning = rope_table(width // num_heads, grid, base) if code == "rope" else None
-        self.register_buffer("added", added, persistent=False)
         self.register_buffer("turning", turning, persistent=False)
 
     def add(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:

@@ -79,12 +79,20 @@ class Encoder(nn.Module):
         num_heads: int,
         positions: PositionCode,
         rope_base: float = 100.0,
+        cosine_grid: int | None = None,
     ) -> None:
         super().__init__()
         side = image_size // patch_size
         self.image_size = image_size
         self.patch_embed = PatchEmbed(patch_size, embed_dim)
-        self.positions = Positions(positions, grid=(side, side), width=embed_dim, num_heads=num_heads, base=rope_base)
+        self.positions = Positions(
+            positions,
+            grid=(side, side),
+            width=embed_dim,
+            num_heads=num_heads,
+            base=rope_base,
+            made_for=cosine_grid,
+        )
         self.blocks = nn.ModuleList(EncoderBlock(embed_dim, num_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
