@@ -242,7 +242,7 @@ def test_initial_weights_are_as_specified():
         ({"image_size": 100}, "image_size is 100; it must be a multiple of patch_size, 16"),
         ({"enc_heads": 7}, "enc_dim is 768; it must be a multiple of 4 times enc_heads, 7"),
         ({"dec_depth": 0}, "dec_depth is 0; it must be positive"),
-        ({"positions": "learned"}, "positions is 'learned'; choose cosine or rope"),
+        ({"positions": "sine"}, "positions is 'sine'; choose cosine or rope or learned"),
     ],
 )
 def test_sizes_that_cannot_work_are_refused(change, message):
