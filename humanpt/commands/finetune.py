@@ -8,9 +8,8 @@ A run's folder holds its cut-outs (made once, part by part, by several processes
 from __future__ import annotations
 
 import hashlib
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,17 +18,15 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from humanpt import __version__
-from humanpt.commands.pretrain import _start_worker as start_worker
+from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used
 from humanpt.config import from_dict, override, to_dict, to_json
 from humanpt.data.detection.backdrops import PLACES, Backdrops
 from humanpt.data.detection.cutout_people import CutOutConfig, make_cutouts
 from humanpt.data.detection.cutouts import INDEX, CutOuts, part_name
 from humanpt.data.detection.pictures import Composer
 from humanpt.data.frame import ArrayFrame
-from humanpt.data.order import StreamBatches
 from humanpt.detect.detector import DetectConfig
 from humanpt.detect.heatmap import SCALE_AT, SIDE, OwnDetector, save_weights
 from humanpt.detect.matching import Matches, match, recall_at
@@ -38,13 +35,12 @@ from humanpt.engine.loop import LAST, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device, choose_precision, describe_device, seed_everything
-from humanpt.errors import CheckpointError, ConfigError, InputError, OutputError
+from humanpt.errors import CheckpointError, ConfigError, InputError
 from humanpt.files import write_json, write_whole
 from humanpt.models.heatmap import COARSEST
 from humanpt.tasks.detection import (
     ALLOWED,
     LOW_SCORE,
-    DetectionBatch,
     DetectionConfig,
     DetectionSamples,
     DetectionTask,
@@ -52,7 +48,7 @@ from humanpt.tasks.detection import (
 )
 from humanpt.workers import Progress, Tell, run_jobs
 
-CONFIG, SUMMARY, WEIGHTS, CUTOUTS = "config.json", "summary.json", "detector.safetensors", "cutouts"
+WEIGHTS, CUTOUTS = "detector.safetensors", "cutouts"
 PART = 100  # persons whose cut-outs are made together
 
 
@@ -132,7 +128,8 @@ def run(
         raise ConfigError("--resume goes on with the run's own weights; leave out --init")
     where = choose_device(device)
     how = choose_precision(precision, where)
-    out = out or _run_folder(f"detector-{subject}", resume)
+    name = f"detector-{subject}"
+    out = out or (newest_run(name) if resume else new_run(name))
     last = out / LAST
     if resume:
         if not last.is_file():
@@ -140,8 +137,8 @@ def run(
         config = from_dict(FinetuneDetectionConfig, read_header(last).provenance.config, str(last))
         if config.task.pictures.subject != subject:
             raise CheckpointError(f"{out}: finds a {config.task.pictures.subject}; resume it with its own subject")
-    elif last.exists():
-        raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
+    else:
+        refuse_used(out, frozenset({CUTOUTS}))
     config = override(config, changes)
     cutouts = cutouts or out / CUTOUTS
     _generate(config.cutouts, cutouts, cores, report)
@@ -166,7 +163,7 @@ def run(
     report.note(f"{out}: {ledger['cutouts']} cut-outs, {ledger['photographs']} photographs, {describe_device(where)}")
     result = train(
         task,
-        partial(_batches, DetectionSamples(training, config.seed), config),
+        partial(make_batches, DetectionSamples(training, config.seed), collate, config.loop, config.workers),
         loop=config.loop,
         optim=config.optim,
         epoch_size=config.loop.batch_size * 1000,
@@ -226,16 +223,6 @@ def _measure(
     return figures
 
 
-def _run_folder(name: str, resume: bool) -> Path:
-    """The newest run of a name under runs/, or the one after it."""
-    numbers = [
-        int(match[1]) for folder in Path("runs").glob("*") if (match := re.fullmatch(rf"{name}-(\d+)", folder.name))
-    ]
-    if resume and not numbers:
-        raise InputError(f"runs/: no run {name} to resume; name it with --out")
-    return Path("runs") / f"{name}-{max(numbers, default=0) + (not resume)}"
-
-
 def _generate(config: CutOutConfig, folder: Path, cores: int, report: Report) -> None:
     """Make the cut-outs that are not there yet.
 
@@ -253,7 +240,7 @@ def _generate(config: CutOutConfig, folder: Path, cores: int, report: Report) ->
         return
     report.stage("generating people", sum(min(PART, config.people - first) for first in missing), "person")
     work = partial(_make_part, config, folder)
-    for event in run_jobs(work, missing, cores, preload="humanpt.data.detection.cutout_people"):
+    for event in run_jobs(work, missing, cores, preload=["humanpt.data.detection.cutout_people"]):
         if isinstance(event, Progress):
             report.advance(event.amount)
         elif event.problem is not None:
@@ -275,20 +262,6 @@ def _composers(config: FinetuneDetectionConfig, cutouts: CutOuts, backdrops: Bac
         Composer(cutouts, numbers[~out], backdrops, config.task.pictures, (0, border)),
         Composer(cutouts, numbers[out], backdrops, config.task.pictures, (border, PLACES)),
     )
-
-
-def _batches(samples: DetectionSamples, config: FinetuneDetectionConfig, first_step: int) -> Iterator[DetectionBatch]:
-    """The batches from a step on; see `engine.task.Batches`."""
-    loader = DataLoader(
-        samples,
-        batch_sampler=StreamBatches(config.loop.batch_size, start_step=first_step, accumulate=config.loop.accumulate),
-        num_workers=config.workers,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=start_worker,
-        prefetch_factor=4 if config.workers else None,
-    )
-    return iter(loader)
 
 
 def _ledger(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
@@ -17,19 +15,18 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from humanpt import __version__
 from humanpt.commands.generated_pairs import pairs_at_hand
+from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used
 from humanpt.config import field_names, from_dict, override, to_dict, to_json
-from humanpt.data.order import StreamBatches
 from humanpt.data.shards import PairSet
 from humanpt.engine.checkpoint import Header, Provenance, load_weights, read_header
 from humanpt.engine.loop import BEST, LAST, LOG, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import autocast, choose_device, choose_precision, describe_device, seed_everything
-from humanpt.errors import CheckpointError, ConfigError, InputError, OutputError
+from humanpt.errors import CheckpointError, ConfigError, InputError
 from humanpt.files import write_json, write_whole
 from humanpt.pages.training import write_training_report
 from humanpt.tasks.completion import (
@@ -37,13 +34,10 @@ from humanpt.tasks.completion import (
     CompletionSamples,
     CompletionTask,
     HeldOutPairs,
-    PairBatch,
     Panel,
     collate,
 )
 
-CONFIG = "config.json"
-SUMMARY = "summary.json"
 REPORT = "report.html"
 PANELS = 6  # completed pictures of each kind in the report
 
@@ -114,7 +108,8 @@ def run(
     if resume and init is not None:
         raise ConfigError("--resume goes on with the run's own weights; leave out --init")
     where = choose_device(device)
-    out = out or (_newest_run(config) if resume else _new_run(config))
+    name = f"{config.subject}-{config.recipe}"
+    out = out or (newest_run(name) if resume else new_run(name))
     last = out / LAST
     for change in changes:
         if change.partition("=")[0].strip() in ("recipe", "subject"):
@@ -125,7 +120,7 @@ def run(
         _tell_changes(begun, config, report)
         data = data or [Path(folder) for folder in header.provenance.ledger["data"]]
     else:
-        _refuse_used(out)
+        refuse_used(out)
         config = override(config, changes)
         data = data or [pairs_at_hand(config.subject, report)]
     how = choose_precision(config.precision, where)
@@ -156,7 +151,7 @@ def run(
     report.stage(f"pre-training {config.recipe}", total, "step")
     result = train(
         task,
-        partial(_batches, samples, config),
+        partial(make_batches, samples, collate, config.loop, config.workers),
         loop=config.loop,
         optim=config.optim,
         epoch_size=len(samples),
@@ -174,37 +169,6 @@ def run(
     write_training_report(out / REPORT, summary, log, panels)
     write_json(out / SUMMARY, summary)
     return summary
-
-
-def _new_run(config: PretrainConfig) -> Path:
-    """The next free name under runs/."""
-    pattern = _run_name(config)
-    numbers = [int(match[1]) for folder in Path("runs").glob("*") if (match := pattern.fullmatch(folder.name))]
-    return Path("runs") / f"{config.subject}-{config.recipe}-{max(numbers, default=0) + 1}"
-
-
-def _newest_run(config: PretrainConfig) -> Path:
-    pattern = _run_name(config)
-    found = [(int(match[1]), folder) for folder in Path("runs").glob("*") if (match := pattern.fullmatch(folder.name))]
-    found = [(number, folder) for number, folder in found if (folder / LAST).is_file()]
-    if not found:
-        raise InputError(f"runs/: no run of {config.subject} {config.recipe} to resume; name it with --out")
-    return max(found)[1]
-
-
-def _run_name(config: PretrainConfig) -> re.Pattern[str]:
-    return re.compile(re.escape(f"{config.subject}-{config.recipe}-") + r"(\d+)")
-
-
-def _refuse_used(out: Path) -> None:
-    """Refuse a folder that holds anything but what a run leaves that stopped before its first save."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; --out names a folder")
-    held = sorted({path.name for path in out.iterdir()} - {CONFIG, LOG, "tensorboard"}) if out.is_dir() else []
-    if LAST in held:
-        raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
-    if held:
-        raise OutputError(f"{out}: is not empty (it holds {held[0]}); choose another --out")
 
 
 def _tell_changes(begun: PretrainConfig, config: PretrainConfig, report: Report) -> None:
@@ -230,26 +194,6 @@ def _begun_with(out: Path, config: PretrainConfig) -> tuple[PretrainConfig, Head
             f"{out}: was begun with --recipe {begun.recipe} --{begun.subject}; give the same to resume it"
         )
     return begun, header
-
-
-def _batches(samples: CompletionSamples, config: PretrainConfig, first_step: int) -> Iterator[PairBatch]:
-    """The batches from a step on; see `engine.task.Batches`."""
-    stream = StreamBatches(config.loop.batch_size, start_step=first_step, accumulate=config.loop.accumulate)
-    loader = DataLoader(
-        samples,
-        batch_sampler=stream,
-        num_workers=config.workers,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
-        prefetch_factor=4 if config.workers else None,
-    )
-    return iter(loader)
-
-
-def _start_worker(worker: int) -> None:
-    """Ctrl-C is for the training process; its loaders end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _initialise(task: CompletionTask, init: Path, report: Report) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""What commands that train have in common: the folders of their runs, and the workers that make their batches."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from humanpt.data.order import StreamBatches
+from humanpt.engine.loop import LAST, LOG, LoopConfig
+from humanpt.errors import InputError, OutputError
+
+CONFIG = "config.json"
+SUMMARY = "summary.json"
+RUNS = Path("runs")
+
+Sample = TypeVar("Sample")
+Made = TypeVar("Made")
+
+
+def new_run(name: str) -> Path:
+    """The next free folder of that name under runs/."""
+    return RUNS / f"{name}-{max((number for number, _ in _numbered(name)), default=0) + 1}"
+
+
+def newest_run(name: str) -> Path:
+    """The newest run of that name under runs/ that has a checkpoint.
+
+    Raises:
+        InputError: if there is none.
+    """
+    found = [(number, folder) for number, folder in _numbered(name) if (folder / LAST).is_file()]
+    if not found:
+        raise InputError(f"{RUNS}/: no run {name}-N to resume; name it with --out")
+    return max(found)[1]
+
+
+def refuse_used(out: Path, also: frozenset[str] = frozenset()) -> None:
+    """Refuse a folder that holds anything but what a run leaves that stopped before its first save.
+
+    Args:
+        out: the run's folder.
+        also: names of what else such a run leaves.
+
+    Raises:
+        OutputError: if it holds anything else, or is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; --out names a folder")
+    left = {CONFIG, LOG, "tensorboard", *also}
+    held = sorted({path.name for path in out.iterdir()} - left) if out.is_dir() else []
+    if LAST in held:
+        raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
+    if held:
+        raise OutputError(f"{out}: is not empty (it holds {held[0]}); choose another --out")
+
+
+def make_batches(
+    samples: Dataset[Sample],
+    collate: Callable[[list[Sample]], Made],
+    loop: LoopConfig,
+    workers: int,
+    first_step: int,
+) -> Iterator[Made]:
+    """The batches of a stream of samples from a step on; see `engine.task.Batches`.
+
+    Args:
+        samples: sample p of which is what stands at stream position p.
+        collate: makes a batch of samples.
+        loop: size of a step, and the batches it is made of.
+        workers: processes that read; 0 reads in this one.
+        first_step: the first step wanted, from 0.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        samples,
+        batch_sampler=StreamBatches(loop.batch_size, start_step=first_step, accumulate=loop.accumulate),
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_start_worker,
+        prefetch_factor=4 if workers else None,
+    )
+    return iter(loader)
+
+
+def _start_worker(worker: int) -> None:
+    """Ctrl-C is for the training process; its loaders end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _numbered(name: str) -> list[tuple[int, Path]]:
+    pattern = re.compile(re.escape(f"{name}-") + r"(\d+)")
+    return [(int(match[1]), folder) for folder in RUNS.glob("*") if (match := pattern.fullmatch(folder.name))]
