@@ -45,15 +45,14 @@ def cores() -> int:
 
 
 def run_jobs(
-    work: Callable[[Job, Tell], None], jobs: Sequence[Job], workers: int, preload: str
+    work: Callable[[Job, Tell], None], jobs: Sequence[Job], workers: int, preload: Sequence[str]
 ) -> Generator[Progress | Ended[Job], None, None]:
     """Run `work(job, tell)` for every job, at most `workers` at once, starting them in order.
 
     Args:
         work: a picklable function; its `tell(amount)` reports progress. A `HumanptError` it raises ends its job with
-        that
-            line; an `OutputError` is everyone's trouble and ends the whole.
-        preload: module that all jobs import.
+            that line; an `OutputError` is everyone's trouble and ends the whole.
+        preload: modules that all jobs import.
 
     Yields:
         Progress and ends, in the order in which they come. Closing the iterator stops what is running.
@@ -62,7 +61,7 @@ def run_jobs(
         OutputError: as raised by a job.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(list(preload))
     _start_server()
     running: dict[Connection, tuple[BaseProcess, Job]] = {}
     waiting = list(reversed(jobs))

@@ -34,7 +34,7 @@ def linger(job, tell):
 
 
 def outcome(jobs, workers, work=work):
-    events = list(run_jobs(work, jobs, workers, "humanpt.errors"))
+    events = list(run_jobs(work, jobs, workers, ["humanpt.errors"]))
     ended = {event.job: event.problem for event in events if isinstance(event, Ended)}
     return ended, sum(event.amount for event in events if isinstance(event, Progress))
 
@@ -62,7 +62,7 @@ def test_trouble_with_the_output_ends_everything():
 
 
 def test_closing_the_iterator_ends_the_workers(tmp_path):
-    jobs = run_jobs(linger, [str(tmp_path / "pid")], 1, "humanpt.errors")
+    jobs = run_jobs(linger, [str(tmp_path / "pid")], 1, ["humanpt.errors"])
     next(jobs)
     jobs.close()
     assert gone(int((tmp_path / "pid").read_text()))
@@ -72,7 +72,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     code = f"""
 from humanpt.workers import run_jobs
 from tests.test_workers import linger
-for event in run_jobs(linger, [{str(tmp_path / "pid")!r}], 1, "humanpt.errors"):
+for event in run_jobs(linger, [{str(tmp_path / "pid")!r}], 1, ["humanpt.errors"]):
     print("running", flush=True)
 """
     root = Path(__file__).parents[1]

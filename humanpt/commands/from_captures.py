@@ -29,7 +29,7 @@ class CaptureMaker(Maker):
 
     noun = "capture"
     unit = "frame"
-    preload = "humanpt.data.captures.cross_view"
+    module = "humanpt.data.captures.cross_view"
     reasons = VIEW_REASONS
 
     @property
@@ -47,6 +47,9 @@ class CaptureMaker(Maker):
 
     def see_that_one_opens(self, parts: Sequence[Part]) -> None:  # noqa: D102 - as in Maker
         see_that_one_clip_opens([view.clip.path for part in parts for view in part.content.views], self.config.decoder)
+
+    def files(self, part: Part) -> list[Path]:  # noqa: D102 - as in Maker
+        return [*(view.clip.path for view in part.content.views), *super().files(part)]
 
     def make(self, part: Part, shard: Path, tell: Tell) -> Harvest:  # noqa: D102 - as in Maker
         capture: Capture = part.content

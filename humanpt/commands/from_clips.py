@@ -39,7 +39,7 @@ class ClipMaker(Maker):
 
     noun = "clip"
     unit = "frame"
-    preload = "humanpt.data.harvest"
+    module = "humanpt.data.harvest"
     reasons = REASONS
 
     @property
@@ -53,6 +53,9 @@ class ClipMaker(Maker):
 
     def see_that_one_opens(self, parts: Sequence[Part]) -> None:  # noqa: D102 - as in Maker
         see_that_one_clip_opens([part.content.path for part in parts], self.config.decoder)
+
+    def files(self, part: Part) -> list[Path]:  # noqa: D102 - as in Maker
+        return [part.content.path, *super().files(part)]
 
     def make(self, part: Part, shard: Path, tell: Tell) -> Harvest:  # noqa: D102 - as in Maker
         clip: FoundClip = part.content

@@ -23,7 +23,7 @@ class PeopleMaker(Maker):
 
     noun = "part"
     unit = "pair"
-    preload = "humanpt.data.people.generate"
+    module = "humanpt.data.people.generate"
     reasons = REASONS
 
     @property
@@ -35,6 +35,9 @@ class PeopleMaker(Maker):
             Part(name=f"pairs {first} to {first + count - 1}", size=count * PAIR_BYTES, content=(first, count))
             for first, count in people_parts(self.config)
         ]
+
+    def files(self, part: Part) -> list[Path]:  # noqa: D102 - as in Maker
+        return [Path(folder) for folder in (self.config.motions, self.config.photographs) if folder]
 
     def see_that_one_opens(self, parts: Sequence[Part]) -> None:
         """Nothing is read that could be missing."""

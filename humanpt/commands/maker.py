@@ -37,8 +37,8 @@ class Maker(ABC):
     """What a part is, in the singular: "clip"."""
     unit: ClassVar[str]
     """What progress counts, in the singular: "frame"."""
-    preload: ClassVar[str]
-    """The module that every part needs, imported once for all workers."""
+    module: ClassVar[str]
+    """The module that every part needs."""
     reasons: ClassVar[Mapping[str, str]]
     """Why a picture or a pair is not taken: the names under which it is counted, and what they mean."""
     config: Any
@@ -59,6 +59,22 @@ class Maker(ABC):
     def settings_file(self) -> Path | None:
         """A file that the result depends on besides the parts."""
         return None
+
+    @property
+    def preload(self) -> list[str]:
+        """The modules that every part needs, imported once for all workers."""
+        network = {"own": "humanpt.detect.heatmap", "auto": "humanpt.detect.auto"}  # torch takes long to import
+        detector = network.get(getattr(self.config, "detector", ""))
+        return [self.module, *([detector] if detector else [])]
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether a part is made on a GPU."""
+        return str(getattr(self.config, "device", "cpu")).startswith("cuda")
+
+    def files(self, part: Part) -> list[Path]:
+        """Files and folders that must be there where the part is made."""
+        return [self.settings_file] if self.settings_file else []
 
     @abstractmethod
     def parts(self) -> list[Part]:

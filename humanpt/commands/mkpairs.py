@@ -12,7 +12,10 @@ from typing import Any
 
 from humanpt import __version__
 from humanpt.commands.maker import Maker
-from humanpt.commands.parts import Plan, make_all, prepare
+from humanpt.commands.out_folder import prepare, prepare_share
+from humanpt.commands.parts import Plan, here, make_all
+from humanpt.commands.parts_on_ray import on_ray
+from humanpt.commands.writers import Share, one_of_several, sole_writer
 from humanpt.config import to_dict
 from humanpt.engine.report import Report
 from humanpt.errors import ConfigError, InputError
@@ -47,6 +50,7 @@ def run(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Make pairs.
 
@@ -57,35 +61,73 @@ def run(
         report: told how far it is.
         resume: go on with an interrupted run of the same inputs and settings.
         overwrite: remove what an earlier run left in `out`.
+        ray: make the parts on this Ray cluster, one for each of its processors: `auto`, `local`, `ray://HOST:PORT` or
+            `HOST:PORT`; None makes them here.
 
     Returns:
         The summary, as written to `out/summary.json`. When there are no pairs its `problem` says why and what to try.
 
     Raises:
         InputError: if an input is missing, none can be read, or the detector fits none of them.
-        OutputError: if `out` is not empty or cannot be written.
-        ConfigError: if both `resume` and `overwrite` are given.
+        OutputError: if `out` is not empty, cannot be written or is being written by another process.
+        ConfigError: if both `resume` and `overwrite` are given, or Ray is not installed.
     """
     if resume and overwrite:
         raise ConfigError("--resume goes on and --overwrite starts again; give one of them")
     began = time.perf_counter()
     plan = Plan.of(maker, maker.parts(), out, config.shard_bytes)
-    prepare(
-        plan,
-        plan.promise(config.shard_bytes),
-        (SUMMARY, PREVIEW),
-        lambda: maker.see_that_one_opens(plan.parts),
-        resume=resume,
-        overwrite=overwrite,
-    )
-    new = make_all(plan, config.workers, report)
-    summary = _summary(plan, new, config, time.perf_counter() - began)
-    if summary["pairs"]:
-        write_preview(out / PREVIEW, summary, [out / name for name in summary["shards"]])
-    write_json(out / SUMMARY, summary)  # the sign that this folder is complete
-    shutil.rmtree(plan.work, ignore_errors=True)
+    crew = on_ray(ray) if ray else here(config.workers)
+    with sole_writer(plan.work):
+        prepare(
+            plan,
+            plan.promise(config.shard_bytes),
+            (SUMMARY, PREVIEW),
+            lambda: maker.see_that_one_opens(plan.parts),
+            resume=resume,
+            overwrite=overwrite,
+        )
+        new = make_all(plan, crew, report)
+        summary = _summary(plan, new, config, time.perf_counter() - began)
+        if summary["pairs"]:
+            write_preview(out / PREVIEW, summary, [out / name for name in summary["shards"]])
+        write_json(out / SUMMARY, summary)  # the sign that this folder is complete
+        shutil.rmtree(plan.work, ignore_errors=True)
     _refuse_unfit_input(summary)
     return summary
+
+
+def run_share(maker: Maker, out: Path, config: MkpairsConfig, report: Report, share: Share) -> dict[str, Any]:
+    """Make one share of the parts into a folder that all shares write to; `run` with `resume` then joins them.
+
+    What the share made before is not made again.
+
+    Returns:
+        What the share came to: `parts` of it, `pairs` and `unreadable` parts among them, and how many parts of all
+        are still `missing`.
+
+    Raises:
+        InputError: if an input is missing.
+        OutputError: if `out` is complete, was begun with other settings or inputs, or cannot be written.
+    """
+    began = time.perf_counter()
+    plan = Plan.of(maker, maker.parts(), out, config.shard_bytes)
+    with one_of_several(plan.work, share):
+        prepare_share(plan, plan.promise(config.shard_bytes), (SUMMARY, PREVIEW), share)
+        make_all(plan, here(config.workers), report, share)
+        notes = [plan.note(number) for number in share.of(len(plan.parts))]
+        missing = len(plan.missing(range(len(plan.parts))))
+    return {
+        "command": "mkpairs",
+        "version": __version__,
+        "out": str(out),
+        "part": str(share),
+        "noun": maker.noun,
+        "parts": len(notes),
+        "unreadable": sum(note["problem"] is not None for note in notes),
+        "pairs": sum(note["pairs"] for note in notes),
+        "missing": missing,
+        "seconds": time.perf_counter() - began,
+    }
 
 
 def _summary(plan: Plan, new: Sequence[int], config: MkpairsConfig, seconds: float) -> dict[str, Any]:

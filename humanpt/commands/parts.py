@@ -2,16 +2,14 @@
 
 A part leaves a small shard and a note in `OUT/.mkpairs/`; parts are put into groups by size before anything is made,
 and when a group's parts are all done they are joined, in order, into the group's shard. So the result depends on
-neither the number of workers nor on interruptions, and resuming means doing what has no note yet.
+neither the number of workers or machines nor on interruptions, and resuming means doing what has no note yet.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +17,14 @@ from typing import Any
 
 from humanpt import __version__
 from humanpt.commands.maker import Maker, Part
+from humanpt.commands.writers import Share
 from humanpt.config import to_dict
 from humanpt.data.harvest import Harvest, content_hash
 from humanpt.data.shards import ShardReader, ShardWriter
 from humanpt.engine.report import Report
 from humanpt.errors import OutputError
-from humanpt.files import cannot_write, write_json
-from humanpt.workers import Ended, Tell, run_jobs
+from humanpt.files import write_json, write_whole
+from humanpt.workers import Ended, Progress, Tell, run_jobs
 
 WORK = ".mkpairs"
 PLAN = "plan.json"
@@ -67,7 +66,21 @@ class Plan:
 
     def notes(self) -> list[dict[str, Any]]:
         """What every part gave."""
-        return [read_note(_note(self.work, number)) for number in range(len(self.parts))]
+        return [self.note(number) for number in range(len(self.parts))]
+
+    def note(self, number: int) -> dict[str, Any]:
+        """What a part gave."""
+        return read_note(_note(self.work, number))
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the parts that have no note yet."""
+        return [number for number in numbers if not _note(self.work, number).is_file()]
+
+    def keep(self, number: int, result: Harvest, shard: bytes | None = None) -> None:
+        """Write down what a part gave: its shard if there is one, then its note, the sign that it is done."""
+        if shard is not None:
+            write_whole(_part(self.work, number), shard)
+        write_json(_note(self.work, number), dataclasses.asdict(result))
 
     def promise(self, shard_bytes: int) -> dict[str, Any]:
         """What a resumed run must find unchanged."""
@@ -81,56 +94,78 @@ class Plan:
         return dict(json.loads(json.dumps(promise)))  # as it will be read
 
 
-def make_all(plan: Plan, workers: int, report: Report) -> list[int]:
+Events = Generator[Progress | Ended[tuple[int, Part]], None, None]
+Crew = Callable[[Plan, Sequence[int]], Events]
+"""Makes the parts of these numbers, each with its note; a part that ends with a problem is left without one."""
+
+
+def make_all(plan: Plan, crew: Crew, report: Report, share: Share | None = None) -> list[int]:
     """Make every part that has no note yet, sealing each group's shard when its last part is done; their numbers.
+
+    Args:
+        plan: what is made.
+        crew: who makes it.
+        report: told how far it is.
+        share: make these parts alone and seal nothing, as others work on the rest.
 
     Raises:
         OutputError: if the results cannot be written.
         KeyboardInterrupt: on Ctrl-C, after a line that says how to go on.
     """
-    missing = [number for number in range(len(plan.parts)) if not _note(plan.work, number).is_file()]
-    noun = plan.maker.noun
-    report.stage(f"{len(plan.parts)} {noun}s", plan.maker.total, plan.maker.unit)
-    if len(missing) < len(plan.parts):
-        report.note(f"{len(plan.parts) - len(missing)} of {len(plan.parts)} {noun}s were done before")
-    for group in range(len(plan.groups)):
-        _seal(plan, group)
+    asked = share.of(len(plan.parts)) if share else range(len(plan.parts))
+    missing = plan.missing(asked)
+    shown, told = f"{plan.maker.noun}s", f" of part {share}" if share else ""
+    report.stage(f"{len(asked)} {shown}{told}", None if share else plan.maker.total, plan.maker.unit)
+    if len(missing) < len(asked):
+        report.note(f"{len(asked) - len(missing)} of {len(asked)} {shown} were done before")
+    if share is None:
+        for group in range(len(plan.groups)):
+            _seal(plan, group)
     try:
-        _run(plan, missing, workers, report)
+        _run(plan, asked, missing, crew, report, seal=share is None)
     except KeyboardInterrupt:
-        done = sum(_note(plan.work, number).is_file() for number in range(len(plan.parts)))
-        report.note(
-            f"stopped after {done} of {len(plan.parts)} {noun}s; the same command with --resume goes on from here"
-        )
+        done = len(asked) - len(plan.missing(asked))
+        again = "again" if share else "with --resume"
+        report.note(f"stopped after {done} of {len(asked)} {shown}; the same command {again} goes on from here")
         raise
     return missing
 
 
-def _run(plan: Plan, missing: Sequence[int], workers: int, report: Report) -> None:
+def _run(plan: Plan, asked: Sequence[int], missing: Sequence[int], crew: Crew, report: Report, *, seal: bool) -> None:
     group_of = {number: group for group, members in enumerate(plan.groups) for number in members}
-    jobs = run_jobs(
-        partial(_make_one, maker=plan.maker, work=plan.work),
-        [(number, plan.parts[number]) for number in missing],
-        workers,
-        plan.maker.preload,
-    )
-    done = len(plan.parts) - len(missing)
+    events = crew(plan, missing)
+    done = len(asked) - len(missing)
     shown = f"{plan.maker.noun}s"
     try:
-        for event in jobs:
+        for event in events:
             if isinstance(event, Ended):
                 number, part = event.job
                 if event.problem is not None:
                     problem = event.problem if part.name in event.problem else f"{part.name}: {event.problem}"
-                    write_json(_note(plan.work, number), dataclasses.asdict(Harvest(name=part.name, problem=problem)))
+                    plan.keep(number, Harvest(name=part.name, problem=problem))
                     report.note(problem)
                 done += 1
                 report.advance(0, **{shown: done})
-                _seal(plan, group_of[number])
+                if seal:
+                    _seal(plan, group_of[number])
             else:
                 report.advance(event.amount, **{shown: done})
     finally:
-        jobs.close()
+        events.close()
+
+
+def here(workers: int) -> Crew:
+    """A crew of processes of this machine, at most `workers` at once."""
+
+    def crew(plan: Plan, numbers: Sequence[int]) -> Events:
+        return run_jobs(
+            partial(_make_one, maker=plan.maker, work=plan.work),
+            [(number, plan.parts[number]) for number in numbers],
+            workers,
+            plan.maker.preload,
+        )
+
+    return crew
 
 
 def _make_one(job: tuple[int, Part], tell: Tell, *, maker: Maker, work: Path) -> None:
@@ -192,70 +227,3 @@ def read_note(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise OutputError(f"{path}: is damaged; --overwrite starts again")
     return document
-
-
-def prepare(
-    plan: Plan,
-    promise: dict[str, Any],
-    finished: Sequence[str],
-    check: Callable[[], None],
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> None:
-    """See that `out` may be written, and leave there what a resumed run must find unchanged.
-
-    Args:
-        plan: what will be made.
-        promise: as `Plan.promise` gives it.
-        finished: names of the files beside the shards that a finished run leaves, the summary first.
-        check: raises, before anything is overwritten, if none of the parts can be made.
-        resume: go on with what is there.
-        overwrite: remove what is there.
-
-    Raises:
-        OutputError: if `out` is not empty, was begun otherwise or holds what is not ours.
-    """
-    out, promised = plan.out, plan.work / PLAN
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; --out names a folder")
-    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if overwrite:
-        if held:
-            check()
-        _clear(out, finished)
-    elif resume and promised.is_file():
-        earlier = read_note(promised)
-        for what, now in promise.items():
-            if earlier.get(what) != now:
-                raise OutputError(
-                    f"{out}: was begun with other {what}; --overwrite starts again, another --out keeps it"
-                )
-    elif resume and finished[0] in held:
-        raise OutputError(f"{out}: is complete, there is nothing to resume; --overwrite starts again")
-    elif resume and held:
-        raise OutputError(f"{out}: holds no interrupted run; choose another --out, or leave out --resume")
-    elif held - {finished[0]}:  # a summary alone: nothing was found
-        raise OutputError(
-            f"{out}: is not empty; add --resume to go on, --overwrite to start again, or choose another --out"
-        )
-    write_json(promised, promise)
-
-
-def _clear(out: Path, finished: Sequence[str]) -> None:
-    """Remove what mkpairs writes, and refuse to touch a folder that holds anything else."""
-    if not out.exists():
-        return
-    known = "|".join(map(re.escape, finished))
-    names = re.compile(rf"pairs-\d{{5,}}\.h5|{known}|{re.escape(WORK)}|\.(pairs-\d{{5,}}\.h5|{known})\.partial")
-    strangers = sorted(path.name for path in out.iterdir() if not names.fullmatch(path.name))
-    if strangers:
-        raise OutputError(f"{out}: holds {strangers[0]}, which mkpairs did not write; choose another --out")
-    try:
-        for path in list(out.iterdir()):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
