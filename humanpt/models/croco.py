@@ -13,13 +13,14 @@ D decoder width.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from humanpt.errors import ConfigError
-from humanpt.models.layers import NORM_EPS, DecoderBlock, init_weights
+from humanpt.models.attention import AttentionKernel
+from humanpt.models.layers import NORM_EPS, Blocks, CrossAttention, DecoderBlock, SelfAttention, init_weights
 from humanpt.models.positions import PositionCode, Positions, kept, places
 from humanpt.models.vit import Encoder
 
@@ -116,7 +117,7 @@ class Decoder(nn.Module):
         self.positions = Positions(
             code, grid=config.grid, width=width, num_heads=heads, base=config.rope_base, made_for=config.cosine_grid
         )
-        self.blocks = nn.ModuleList(DecoderBlock(width, heads, config.cross_attention) for _ in range(config.dec_depth))
+        self.blocks = Blocks(DecoderBlock(width, heads, config.cross_attention) for _ in range(config.dec_depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.cross_attention = config.cross_attention
 
@@ -139,9 +140,7 @@ class Decoder(nn.Module):
         # The running sum stays in full precision, as in the encoder.
         tokens = self.positions.add(queries.to(self.norm.weight.dtype), present)
         memory = None if memory is None else self.positions.add(memory)
-        turns, memory_turns = self.positions.turns(present), self.positions.turns()
-        for block in self.blocks:
-            tokens = block(tokens, memory, turns, memory_turns)
+        tokens = self.blocks.run(tokens, memory, self.positions.turns(present), self.positions.turns())
         out: Tensor = self.norm(tokens)
         return out
 
@@ -168,6 +167,37 @@ class CroCo(nn.Module):
         self.to_pixels = nn.Linear(config.dec_dim, 3 * config.patch_size**2)
         self.apply(init_weights)
         nn.init.normal_(self.mask_token, std=0.02)
+
+    @property
+    def attention(self) -> AttentionKernel | None:
+        """The kernel of every attention; None, as at first, leaves the choice to `models.attention.attention`."""
+        return self._attentions()[0].kernel
+
+    @attention.setter
+    def attention(self, kernel: AttentionKernel | None) -> None:
+        for module in self._attentions():
+            module.kernel = kernel
+
+    @property
+    def checkpoint_activations(self) -> bool:
+        """Whether blocks compute what is inside them again backward: less memory, more time, equal results."""
+        return self.encoder.blocks.checkpoint_activations
+
+    @checkpoint_activations.setter
+    def checkpoint_activations(self, forget: bool) -> None:
+        self.encoder.blocks.checkpoint_activations = self.decoder.blocks.checkpoint_activations = forget
+
+    def compile_blocks(self, **options: Any) -> None:
+        """Compile every block in place; `options` are those of `torch.compile`.
+
+        Blocks hold nearly all the work, and one compilation serves all blocks of a kind. What lies between them takes
+        its shapes from the mask and would break a graph of the whole network.
+        """
+        for block in (*self.encoder.blocks, *self.decoder.blocks):
+            block.compile(**options)
+
+    def _attentions(self) -> list[SelfAttention | CrossAttention]:
+        return [module for module in self.modules() if isinstance(module, SelfAttention | CrossAttention)]
 
     def forward(self, image1: Tensor, image2: Tensor | None, mask: Tensor, predicted: Tensor | None = None) -> Tensor:
         """Predict withheld patches of `image1`.

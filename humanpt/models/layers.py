@@ -8,36 +8,16 @@ Letters: B batch, N tokens, K tokens attended to, C width, H heads, d channels o
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from humanpt.models.attention import AttentionKernel, attention
 from humanpt.models.positions import turn
 
 NORM_EPS = 1e-6
 MLP_RATIO = 4
-
-
-def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Scaled dot-product attention by the kernel that was measured fastest where the tensors are.
-
-    Args:
-        queries: (B, H, N, d).
-        keys: (B, H, K, d).
-        values: (B, H, K, d).
-
-    Returns:
-        (B, H, N, d).
-    """
-    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16:
-        # The fused kernel's backward pass is slow here: a training step takes a fifth longer with it.
-        scores = (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-2, -1)
-        mixed: Tensor = scores.softmax(dim=-1).to(values.dtype) @ values
-        return mixed
-    out: Tensor = functional.scaled_dot_product_attention(queries, keys, values)
-    return out
 
 
 def split_heads(tokens: Tensor, num_heads: int) -> Tensor:
@@ -53,6 +33,8 @@ def join_heads(heads: Tensor) -> Tensor:
 class SelfAttention(nn.Module):
     """Multi-head attention of tokens to one another; one map gives queries, keys and values, stacked in that order."""
 
+    kernel: AttentionKernel | None = None
+
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -62,12 +44,15 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor, turns: Tensor | None = None) -> Tensor:
         """(B, N, C) to (B, N, C); `turns` as in `positions.turn`."""
         queries, keys, values = (split_heads(part, self.num_heads) for part in self.qkv(tokens).chunk(3, dim=-1))
-        out: Tensor = self.proj(join_heads(attention(turn(queries, turns), turn(keys, turns), values)))
+        heads = attention(turn(queries, turns), turn(keys, turns), values, self.kernel)
+        out: Tensor = self.proj(join_heads(heads))
         return out
 
 
 class CrossAttention(nn.Module):
     """Multi-head attention of tokens to the tokens of another picture."""
+
+    kernel: AttentionKernel | None = None
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -84,7 +69,8 @@ class CrossAttention(nn.Module):
         queries = split_heads(self.projq(tokens), self.num_heads)
         keys = split_heads(self.projk(memory), self.num_heads)
         values = split_heads(self.projv(memory), self.num_heads)
-        out: Tensor = self.proj(join_heads(attention(turn(queries, turns), turn(keys, memory_turns), values)))
+        heads = attention(turn(queries, turns), turn(keys, memory_turns), values, self.kernel)
+        out: Tensor = self.proj(join_heads(heads))
         return out
 
 
@@ -151,6 +137,22 @@ class DecoderBlock(nn.Module):
             assert memory is not None
             tokens = tokens + self.cross_attn(self.norm2(tokens), self.norm_y(memory), turns, memory_turns)
         tokens = tokens + self.mlp(self.norm3(tokens))
+        return tokens
+
+
+class Blocks(nn.ModuleList):
+    """Blocks one after the other; where asked, none keeps its inner activations and each is computed again backward."""
+
+    checkpoint_activations = False
+
+    def run(self, tokens: Tensor, *rest: Tensor | None) -> Tensor:
+        """(B, N, C) tokens through all blocks; `rest` is what every block takes besides."""
+        for block in self:
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                # Nothing inside is drawn at random, so no generator's state needs to be kept.
+                tokens = checkpoint(block, tokens, *rest, use_reentrant=False, preserve_rng_state=False)
+            else:
+                tokens = block(tokens, *rest)
         return tokens
 
 

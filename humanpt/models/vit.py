@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from humanpt.models.layers import NORM_EPS, EncoderBlock
+from humanpt.models.layers import NORM_EPS, Blocks, EncoderBlock
 from humanpt.models.positions import PositionCode, Positions, kept
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
             base=rope_base,
             made_for=cosine_grid,
         )
-        self.blocks = nn.ModuleList(EncoderBlock(embed_dim, num_heads) for _ in range(depth))
+        self.blocks = Blocks(EncoderBlock(embed_dim, num_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
     def forward(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -116,8 +116,5 @@ class Encoder(nn.Module):
         # Under autocast the running sum stays in the weights' precision; only what the blocks add to it is rounded.
         tokens = self.patch_embed(image, keep).to(self.norm.weight.dtype)
         tokens = self.positions.add(tokens, keep)
-        turns = self.positions.turns(keep)
-        for block in self.blocks:
-            tokens = block(tokens, turns)
-        out: Tensor = self.norm(tokens)
+        out: Tensor = self.norm(self.blocks.run(tokens, self.positions.turns(keep)))
         return out

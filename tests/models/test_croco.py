@@ -210,6 +210,54 @@ def test_gradients_reach_every_parameter(tiny_croco, image_pair, mask):
     assert not still
 
 
+def gradients(model, *inputs):
+    model.zero_grad()
+    model(*inputs).square().mean().backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_computing_activations_again_changes_no_gradient(tiny_croco, image_pair, mask, autocast):
+    calls = []
+    tiny_croco.decoder.blocks[0].attn.register_forward_hook(lambda *_: calls.append(None))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        kept_once = gradients(tiny_croco, *image_pair, mask)
+        assert len(calls) == 1
+        tiny_croco.checkpoint_activations = True
+        again = gradients(tiny_croco, *image_pair, mask)
+    assert tiny_croco.checkpoint_activations
+    assert len(calls) == 3
+    assert_close(again, kept_once, atol=0, rtol=0)
+
+
+def test_the_attention_kernel_reaches_every_block_and_changes_no_gradient(tiny_croco, image_pair, mask):
+    assert tiny_croco.attention is None
+    of_kernel = {}
+    for kernel in ("fused", "plain"):
+        tiny_croco.attention = kernel
+        assert tiny_croco.attention == kernel
+        assert [module.kernel for module in tiny_croco.modules() if hasattr(module, "kernel")] == 6 * [kernel]
+        of_kernel[kernel] = gradients(tiny_croco, *image_pair, mask)
+    assert_close(of_kernel["plain"], of_kernel["fused"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # torch's own
+@pytest.mark.parametrize("forget", [False, True])
+def test_compiled_blocks_are_whole_graphs_and_change_no_gradient(tiny_croco, image_pair, mask, forget):
+    eager = gradients(tiny_croco, *image_pair, mask)
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    tiny_croco.checkpoint_activations = forget
+    tiny_croco.compile_blocks(backend=backend, fullgraph=True, dynamic=False)  # refuses what would break a graph
+    assert_close(gradients(tiny_croco, *image_pair, mask), eager, atol=1e-6, rtol=1e-5)
+    assert len(graphs) == 3  # the encoder's for some patches and for all, and the decoder's: blocks share them
+
+
 def test_it_runs_under_bfloat16_autocast(tiny_croco, image_pair, mask):
     exact = tiny_croco(*image_pair, mask)
     with torch.autocast("cpu", torch.bfloat16):
