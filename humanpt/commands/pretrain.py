@@ -133,7 +133,7 @@ def run(
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     task = CompletionTask(config.task, HeldOutPairs(pairs, heldout, config.task))
-    samples = CompletionSamples(pairs, training, config.task, config.seed)
+    samples = CompletionSamples(pairs, training, config.task, config.seed, config.loop.batch_size)
     if config.loop.batch_size > len(samples):
         raise ConfigError(
             f"batch_size is {config.loop.batch_size}, but there are only {len(samples)} training pairs; "

@@ -52,6 +52,21 @@ class AugmentConfig:
         return round(self.crop_size / self.crop_share)
 
 
+class Draw(NamedTuple):
+    """What chance decides about a view; enough to make it again, here or on another device."""
+
+    left: int
+    """First column of the crop, in pixels of a picture of `stored_size`."""
+    top: int
+    """First row of the crop, likewise."""
+    brightness: float
+    """Factor of all colours."""
+    contrast: float
+    """Factor of the distances from the mean grey."""
+    saturation: float
+    """Factor of the distances from the pixel's own grey."""
+
+
 class Window(NamedTuple):
     """Where a view lies in the stored picture, as shares of that picture's side."""
 
@@ -60,32 +75,48 @@ class Window(NamedTuple):
     side: float
 
 
-def random_view(rgb: Rgb, config: AugmentConfig, rng: np.random.Generator) -> tuple[Rgb, Window]:
-    """A training view: a crop at a random place, its colours jittered.
+def random_draw(config: AugmentConfig, rng: np.random.Generator) -> Draw:
+    """Draw a place and colours; always five numbers, so that what is drawn next does not depend on the strengths."""
+    left, top = rng.integers(0, config.stored_size - config.crop_size + 1, 2).tolist()
+    spread = np.array([config.brightness, config.contrast, config.saturation])
+    return Draw(left, top, *rng.uniform(1 - spread, 1 + spread).tolist())
+
+
+def centre_draw(config: AugmentConfig) -> Draw:
+    """The draw for evaluation: the central crop with its colours as they are."""
+    middle = (config.stored_size - config.crop_size) // 2
+    return Draw(middle, middle, 1.0, 1.0, 1.0)
+
+
+def window_of(draw: Draw, config: AugmentConfig) -> Window:
+    """Where the view of a draw lies in the stored picture."""
+    stored = config.stored_size
+    return Window(draw.left / stored, draw.top / stored, config.crop_size / stored)
+
+
+def view(rgb: Rgb, config: AugmentConfig, draw: Draw) -> Rgb:
+    """Cut a view out of a stored picture and colour it.
 
     Args:
         rgb: (S, S, 3) uint8 stored picture of any size S.
-        config: size and strengths.
-        rng: source of five draws: left, top, brightness, contrast, saturation.
+        config: sizes.
+        draw: place and colours.
 
     Returns:
-        The (crop_size, crop_size, 3) uint8 view and its window. The same generator state gives the same bytes.
+        (crop_size, crop_size, 3) uint8, contiguous.
 
     Raises:
         ValueError: if the picture is not (S, S, 3) uint8.
     """
-    room = config.stored_size - config.crop_size
-    left, top = rng.integers(0, room + 1, 2).tolist()
-    spread = np.array([config.brightness, config.contrast, config.saturation])
-    factors = rng.uniform(1 - spread, 1 + spread)
-    view, window = _cut(rgb, config, left, top)
-    return (_jitter(view, *factors.tolist()) if spread.any() else view), window
+    size = config.crop_size
+    crop = resize_square(rgb, config.stored_size)[draw.top : draw.top + size, draw.left : draw.left + size]
+    factors = (draw.brightness, draw.contrast, draw.saturation)
+    return np.ascontiguousarray(crop) if factors == (1.0, 1.0, 1.0) else _jitter(crop, *factors)
 
 
-def centre_view(rgb: Rgb, config: AugmentConfig) -> tuple[Rgb, Window]:
-    """The view for evaluation: the central crop with its colours as they are; shapes as in `random_view`."""
-    room = config.stored_size - config.crop_size
-    return _cut(rgb, config, room // 2, room // 2)
+def centre_view(rgb: Rgb, config: AugmentConfig) -> Rgb:
+    """The view for evaluation, of `centre_draw`; shapes as in `view`."""
+    return view(rgb, config, centre_draw(config))
 
 
 def patch_coverage(mask: NDArray[np.bool_] | None, window: Window, patches: int) -> NDArray[np.float32]:
@@ -103,15 +134,21 @@ def patch_coverage(mask: NDArray[np.bool_] | None, window: Window, patches: int)
         return np.full((patches, patches), np.nan, np.float32)
     if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
         raise ValueError(f"mask has shape {mask.shape}, must be square")
-    rows = _overlap(window.top, window.side, patches, len(mask))
-    columns = _overlap(window.left, window.side, patches, len(mask))
+    rows = area_shares(window.top, window.side, patches, len(mask))
+    columns = area_shares(window.left, window.side, patches, len(mask))
     return (rows @ mask.astype(np.float32) @ columns.T).astype(np.float32)
 
 
-def _cut(rgb: Rgb, config: AugmentConfig, left: int, top: int) -> tuple[Rgb, Window]:
-    size, stored = config.crop_size, config.stored_size
-    view = resize_square(rgb, stored)[top : top + size, left : left + size]
-    return np.ascontiguousarray(view), Window(left / stored, top / stored, size / stored)
+def area_shares(start: float, side: float, patches: int, cells: int) -> NDArray[np.float32]:
+    """Share of each of several equal patches of [start, start + side] that lies in each equal cell of [0, 1].
+
+    Returns:
+        (patches, cells), each row 1 in all where the patch lies within [0, 1].
+    """
+    edges = (start + side * np.arange(patches + 1) / patches) * cells
+    cell = np.arange(cells)
+    overlap = np.minimum(edges[1:, None], cell + 1) - np.maximum(edges[:-1, None], cell)
+    return (overlap.clip(0) * (patches / (side * cells))).astype(np.float32)
 
 
 def _jitter(rgb: Rgb, brightness: float, contrast: float, saturation: float) -> Rgb:
@@ -122,11 +159,3 @@ def _jitter(rgb: Rgb, brightness: float, contrast: float, saturation: float) -> 
     matrix[:, :3] = contrast * brightness * (saturation * np.eye(3) + (1 - saturation) * LUMA)
     matrix[:, 3] = (1 - contrast) * brightness * mean_grey
     return cv2.transform(rgb, matrix).astype(np.uint8, copy=False)
-
-
-def _overlap(start: float, side: float, patches: int, cells: int) -> NDArray[np.float32]:
-    """(patches, cells) share of each patch of [start, start + side] that lies in each cell of [0, 1]."""
-    edges = (start + side * np.arange(patches + 1) / patches) * cells
-    cell = np.arange(cells)
-    overlap = np.minimum(edges[1:, None], cell + 1) - np.maximum(edges[:-1, None], cell)
-    return (overlap.clip(0) * (patches / (side * cells))).astype(np.float32)

@@ -56,14 +56,25 @@ class PairSet:
     """(N,) indices into `sequences`."""
     sequences: tuple[str, ...]
     """Names of the sequences, unique over all folders."""
+    folders: tuple[Path, ...]
+    """The folders or shards that it was opened from, in the order given."""
+    dataset: NDArray[np.int64]
+    """(N,) indices into `folders`."""
+    crop_size: int | None
+    """Side of the stored pictures in pixels; None where shards differ in it."""
 
-    def __init__(self, readers: Sequence[ShardReader], roots: Sequence[Path]) -> None:
+    def __init__(self, readers: Sequence[ShardReader], of_folder: Sequence[int], folders: Sequence[Path]) -> None:
         self.readers = tuple(readers)
+        self.folders = tuple(folders)
+        self.dataset = np.repeat(np.array(of_folder, np.int64), [len(reader) for reader in readers])
+        sizes = {reader.crop_size for reader in readers}
+        self.crop_size = sizes.pop() if len(sizes) == 1 else None
         self.subject_kind = readers[0].subject_kind
         self._ends = np.cumsum([len(reader) for reader in readers]).tolist()
         self._recent: deque[ShardReader] = deque()
         self.kind = np.concatenate([reader.kind for reader in readers])
-        self.sequences, of_reader = _join_sequences(readers, roots)
+        roots = [folder if folder.is_dir() else folder.parent for folder in folders]
+        self.sequences, of_reader = _join_sequences(readers, [roots[number] for number in of_folder])
         self.sequence = np.concatenate([of[reader.sequence] for reader, of in zip(readers, of_reader, strict=True)])
         for reader in readers:
             reader.release()
@@ -73,7 +84,7 @@ class PairSet:
         """Open every shard below the given folders.
 
         Args:
-            paths: folders, searched through, or single shards; what is found twice counts once.
+            paths: folders, searched through, or single shards; what is found twice counts once, for the first.
             subject_kind: take only shards of this kind; None takes all, which must then be of one kind.
 
         Raises:
@@ -82,8 +93,8 @@ class PairSet:
         """
         if not paths:
             raise InputError("no folder of pairs given; make one with `humanpt mkpairs videos/`")
-        readers: dict[Path, tuple[ShardReader, Path]] = {}
-        for path in paths:
+        readers: dict[Path, tuple[ShardReader, int]] = {}
+        for number, path in enumerate(paths):
             for shard in find_shards(path):
                 if shard.resolve() in readers:
                     continue
@@ -92,7 +103,7 @@ class PairSet:
                 if not len(reader):
                     raise ShardError(no_pairs(shard))
                 if subject_kind in (None, reader.subject_kind):
-                    readers[shard.resolve()] = reader, path if path.is_dir() else path.parent
+                    readers[shard.resolve()] = reader, number
         kinds = sorted({reader.subject_kind for reader, _ in readers.values()})
         where = ", ".join(map(str, paths))
         if not kinds:
@@ -101,7 +112,7 @@ class PairSet:
             )
         if len(kinds) > 1:
             raise InputError(f"{where}: pairs of {' and '.join(kinds)} are mixed; give folders of one kind")
-        return cls([reader for reader, _ in readers.values()], [root for _, root in readers.values()])
+        return cls([reader for reader, _ in readers.values()], [number for _, number in readers.values()], paths)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -131,6 +142,11 @@ class PairSet:
         """The two pictures of a pair; see `ShardReader.images`."""
         reader, row = self.locate(index)
         return reader.images(row, least)
+
+    def image(self, index: int, which: int, least: int | None = None) -> Rgb:
+        """One of the two pictures of a pair, 0 or 1; see `ShardReader.image`."""
+        reader, row = self.locate(index)
+        return reader.image(row, which, least)
 
     def masks(self, index: int) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """The two masks of a pair; see `ShardReader.masks`."""

@@ -225,6 +225,11 @@ class ShardReader:
         shrink = largest_shrink(self.crop_size, least)
         return self._decode(row, files[0], shrink), self._decode(row, files[1], shrink)
 
+    def image(self, row: int, which: int, least: int | None = None) -> Rgb:
+        """One of the two pictures of a pair, 0 or 1; otherwise as `images`, the other is not decoded."""
+        _, files = self._verified(row)
+        return self._decode(row, files[which], largest_shrink(self.crop_size, least))
+
     def _decode(self, row: int, jpeg: memoryview, shrink: int) -> Rgb:
         try:
             rgb = decode_jpeg(jpeg, shrink)

@@ -21,17 +21,8 @@ from humanpt.losses import completion_loss, normalise_patches, pair_errors, patc
 from humanpt.models.croco import CroCo
 from humanpt.models.positions import kept, places
 from humanpt.models.vit import denormalise, normalise
-from humanpt.tasks.completion_pairs import (
-    KIND_NAMES,
-    CompletionConfig,
-    CompletionSamples,
-    HeldOutPairs,
-    MaskConfig,
-    PairBatch,
-    PairSample,
-    collate,
-    draw_mask,
-)
+from humanpt.tasks.completion_config import KIND_NAMES, CompletionConfig, MaskConfig, draw_mask
+from humanpt.tasks.completion_pairs import CompletionSamples, HeldOutPairs, PairBatch, PairSample, collate
 
 __all__ = [
     "KIND_NAMES",
@@ -80,12 +71,14 @@ class CompletionTask:
 
     def loss(self, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one batch, and that of each kind as `cross_view` and `cross_pose`, NaN where absent."""
-        image1, image2 = normalise(batch.image1), normalise(batch.image2)
+        image1, image2 = batch.views()
 
         def errors(rows: slice | Tensor) -> Tensor:
             mask = batch.mask[rows]
-            predictions = self.model(image1[rows], image2[rows], mask)
-            return pair_errors(predictions, self._targets(image1[rows], mask))
+            predicted = None if batch.predicted is None else batch.predicted[rows]
+            reference = None if image2 is None else image2[rows]
+            predictions = self.model(image1[rows], reference, mask, predicted)
+            return pair_errors(predictions, self._targets(image1[rows], mask if predicted is None else predicted))
 
         loss, means = completion_loss(_by_count(batch.mask, errors), batch.kind, self.config.weights)
         return loss, dict(zip(KIND_NAMES, means.unbind(), strict=True))
@@ -120,6 +113,7 @@ class CompletionTask:
     def panels(self, batch: PairBatch) -> list[Panel]:
         """Complete the pictures of a batch for people to look at, one panel for each pair."""
         batch = batch.to(self._device)
+        assert batch.image2 is not None
         image1, image2 = normalise(batch.image1), normalise(batch.image2)
         patch_size, grid = self.config.model.patch_size, self.config.model.grid
         masked, completed = patchify(image1, patch_size), patchify(image1, patch_size)
@@ -155,6 +149,7 @@ class CompletionTask:
         assert self.heldout is not None
         places = range(start, stop)
         batch = collate([self.heldout[place] for place in places]).to(self._device)
+        assert batch.image2 is not None
         image1, mask = normalise(batch.image1), batch.mask
         memory = self.model.encode(normalise(batch.image2))
         references = [memory, self.model.encode(torch.zeros_like(image1[:1])).expand_as(memory)]

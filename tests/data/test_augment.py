@@ -3,10 +3,25 @@
 import numpy as np
 import pytest
 
-from humanpt.data.augment import LUMA, AugmentConfig, Window, centre_view, patch_coverage, random_view
+from humanpt.data.augment import (
+    LUMA,
+    AugmentConfig,
+    Window,
+    centre_draw,
+    centre_view,
+    patch_coverage,
+    random_draw,
+    view,
+    window_of,
+)
 from humanpt.errors import ConfigError
 
 PLAIN = AugmentConfig(brightness=0, contrast=0, saturation=0)
+
+
+def random_view(rgb, config, rng):
+    draw = random_draw(config, rng)
+    return view(rgb, config, draw), window_of(draw, config)
 
 
 @pytest.fixture
@@ -29,9 +44,9 @@ def test_as_many_numbers_are_drawn_whatever_the_strengths(stored):
 
 
 def test_a_view_without_jitter_is_a_slice_at_its_window(stored):
-    view, window = random_view(stored, PLAIN, np.random.default_rng(5))
+    crop, window = random_view(stored, PLAIN, np.random.default_rng(5))
     left, top = round(window.left * 256), round(window.top * 256)
-    assert np.array_equal(view, stored[top : top + 224, left : left + 224])
+    assert np.array_equal(crop, stored[top : top + 224, left : left + 224])
     assert window.side == 224 / 256
 
 
@@ -42,35 +57,34 @@ def test_crops_reach_every_place(stored):
 
 
 def test_evaluation_takes_the_centre_and_leaves_colours_alone(stored):
-    view, window = centre_view(stored, AugmentConfig())
-    assert np.array_equal(view, stored[16:240, 16:240])
-    assert window == Window(16 / 256, 16 / 256, 224 / 256)
+    assert np.array_equal(centre_view(stored, AugmentConfig()), stored[16:240, 16:240])
+    assert window_of(centre_draw(AugmentConfig()), AugmentConfig()) == Window(16 / 256, 16 / 256, 224 / 256)
 
 
 def test_jitter_is_brightness_contrast_and_saturation_one_after_the_other(stored):
     rng = np.random.default_rng(4)
-    view, window = random_view(stored, AugmentConfig(), np.random.default_rng(4))
+    crop, window = random_view(stored, AugmentConfig(), np.random.default_rng(4))
     left, top = rng.integers(0, 33, 2)
     b, c, s = rng.uniform(0.6, 1.4, 3)
     colours = b * stored[top : top + 224, left : left + 224].astype(float)
     colours = c * colours + (1 - c) * (colours @ LUMA).mean()
     colours = s * colours + (1 - s) * (colours @ LUMA)[..., None]
     assert window.left == left / 256
-    assert np.abs(view - np.clip(colours, 0, 255)).max() <= 1.01  # one rounding, in fixed point
+    assert np.abs(crop - np.clip(colours, 0, 255)).max() <= 1.01  # one rounding, in fixed point
 
 
 def test_jitter_turns_no_grey_into_a_colour():
     grey = np.repeat(np.random.default_rng(0).integers(0, 256, (256, 256, 1), dtype=np.uint8), 3, axis=2)
-    view, _ = random_view(grey, AugmentConfig(), np.random.default_rng(1))
-    assert (np.ptp(view.astype(int), axis=2) <= 1).all()
+    crop, _ = random_view(grey, AugmentConfig(), np.random.default_rng(1))
+    assert (np.ptp(crop.astype(int), axis=2) <= 1).all()
 
 
 @pytest.mark.parametrize("crop_size", [64, 112, 224, 320])
 def test_pictures_are_resized_so_that_a_crop_shows_the_same_share(stored, crop_size):
     config = AugmentConfig(crop_size=crop_size)
-    view, window = random_view(stored, config, np.random.default_rng(0))
-    assert view.shape == (crop_size, crop_size, 3)
-    assert view.flags.c_contiguous
+    crop, window = random_view(stored, config, np.random.default_rng(0))
+    assert crop.shape == (crop_size, crop_size, 3)
+    assert crop.flags.c_contiguous
     assert window.side == pytest.approx(224 / 256, abs=0.005)
 
 
@@ -91,8 +105,8 @@ def test_coverage_counts_cut_cells_by_their_area():
 def test_coverage_matches_the_crop_of_the_picture(stored):
     mask = np.random.default_rng(1).random((64, 64)) > 0.5
     painted = np.repeat(np.repeat(mask[..., None], 4, 0), 4, 1) * np.full(3, 255, np.uint8)
-    view, window = random_view(painted.astype(np.uint8), PLAIN, np.random.default_rng(8))
-    expected = view[..., 0].reshape(14, 16, 14, 16).mean((1, 3)) / 255
+    crop, window = random_view(painted.astype(np.uint8), PLAIN, np.random.default_rng(8))
+    expected = crop[..., 0].reshape(14, 16, 14, 16).mean((1, 3)) / 255
     assert np.allclose(patch_coverage(mask, window, 14), expected, atol=1e-5)
 
 

@@ -21,7 +21,7 @@ def task(config, pairs, everything):
 
 @pytest.fixture
 def batch(config, pairs, everything):
-    samples = CompletionSamples(pairs, everything, config, seed=0)
+    samples = CompletionSamples(pairs, everything, config, seed=0, batch_size=6)
     return collate([samples[position] for position in range(6)])
 
 
@@ -66,7 +66,9 @@ def test_kinds_may_withhold_different_shares(pairs, everything, config):
     config = replace(config, mask=MaskConfig(cross_view=0.5, cross_pose=0.9))
     torch.manual_seed(0)
     task = CompletionTask(config, HeldOutPairs(pairs, everything, config))
-    batch = collate([CompletionSamples(pairs, everything, config, seed=0)[position] for position in range(6)])
+    batch = collate(
+        [CompletionSamples(pairs, everything, config, seed=0, batch_size=6)[position] for position in range(6)]
+    )
     assert set(zip(batch.kind.tolist(), batch.mask.sum(dim=1).tolist(), strict=True)) == {(0, 8), (1, 14)}
     errors, kind = slow_errors(task, batch.image1, batch.image2, batch.mask), batch.kind.numpy()
     wanted = errors[kind == 0].mean() + errors[kind == 1].mean()
@@ -190,7 +192,9 @@ def test_a_trained_network_needs_the_right_reference(config):
         pictures = (255 * torch.nn.functional.interpolate(coarse, size=64, mode="bilinear")).to(torch.uint8)
         mask = torch.stack([torch.randperm(16, generator=generator) < 14 for _ in range(32)])
         kind = torch.arange(32)
-        return PairBatch(image1=pictures, image2=pictures, mask=mask, kind=kind % 2, pair=kind)
+        return PairBatch(
+            image1=pictures, image2=pictures, mask=mask, kind=kind % 2, pair=kind, weight=torch.full((32,), 2.0)
+        )
 
     for _ in range(100):
         loss, _ = task.loss(draw())

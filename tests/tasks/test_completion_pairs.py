@@ -10,15 +10,8 @@ from humanpt.data.augment import centre_view
 from humanpt.data.shards import Kind
 from humanpt.errors import ConfigError, InputError
 from humanpt.models.croco import CroCoConfig
-from humanpt.tasks.completion import (
-    CompletionConfig,
-    CompletionSamples,
-    HeldOutPairs,
-    MaskConfig,
-    PairBatch,
-    collate,
-    draw_mask,
-)
+from humanpt.tasks.completion_config import CompletionConfig, MaskConfig, draw_mask
+from humanpt.tasks.completion_pairs import CompletionSamples, HeldOutPairs, PairBatch, collate
 
 NO_PERSON = np.full((14, 14), np.nan, np.float32)
 
@@ -92,7 +85,7 @@ def test_every_patch_is_withheld_as_often_as_any_other_by_random_masks():
 
 
 def test_a_sample_is_a_function_of_its_position_alone(pairs, everything, config):
-    one, two = (CompletionSamples(pairs, everything, config, seed=3) for _ in range(2))
+    one, two = (CompletionSamples(pairs, everything, config, seed=3, batch_size=6) for _ in range(2))
     later = [one[position] for position in (40, 3)]
     for position, sample in zip((40, 3), later, strict=True):
         again = two[position]
@@ -101,12 +94,12 @@ def test_a_sample_is_a_function_of_its_position_alone(pairs, everything, config)
 
 
 def test_another_seed_gives_other_samples(pairs, everything, config):
-    one, two = (CompletionSamples(pairs, everything, config, seed=seed) for seed in (0, 1))
+    one, two = (CompletionSamples(pairs, everything, config, seed=seed, batch_size=6) for seed in (0, 1))
     assert any(not np.array_equal(one[p].mask, two[p].mask) for p in range(4))
 
 
 def test_a_sample_has_the_sizes_of_the_network(pairs, everything, config):
-    sample = CompletionSamples(pairs, everything, config, seed=0)[0]
+    sample = CompletionSamples(pairs, everything, config, seed=0, batch_size=6)[0]
     assert (sample.image1.shape, sample.image1.dtype) == ((64, 64, 3), np.uint8)
     assert (sample.image2.shape, sample.mask.shape, sample.mask.sum()) == ((64, 64, 3), (16,), 14)
     assert sample.kind == pairs.kind[sample.pair]
@@ -114,7 +107,7 @@ def test_a_sample_has_the_sizes_of_the_network(pairs, everything, config):
 
 @pytest.mark.parametrize(("share", "views"), [(0.5, 60), (0.25, 30), (0.1, 12)])
 def test_the_stream_holds_the_mixture_of_kinds_asked_for(pairs, everything, config, share, views):
-    samples = CompletionSamples(pairs, everything, replace(config, view_share=share), seed=0)
+    samples = CompletionSamples(pairs, everything, replace(config, view_share=share), seed=0, batch_size=6)
     kinds = [pairs.kind[samples.locate(position)] for position in range(120)]
     assert kinds.count(Kind.CROSS_VIEW) == views
     assert abs(kinds[:20].count(Kind.CROSS_VIEW) - 20 * share) < 1
@@ -123,17 +116,17 @@ def test_the_stream_holds_the_mixture_of_kinds_asked_for(pairs, everything, conf
 @pytest.mark.parametrize("share", [None, 0.3])
 def test_every_training_pair_comes_up_and_no_other(pairs, config, share):
     indices = np.array([0, 2, 3, 5, 7])
-    samples = CompletionSamples(pairs, indices, replace(config, view_share=share), seed=0)
+    samples = CompletionSamples(pairs, indices, replace(config, view_share=share), seed=0, batch_size=6)
     assert {samples.locate(position) for position in range(40)} == set(indices.tolist())
 
 
 def test_without_a_share_an_epoch_holds_every_pair_once(pairs, everything, config):
-    samples = CompletionSamples(pairs, everything, replace(config, view_share=None), seed=0)
+    samples = CompletionSamples(pairs, everything, replace(config, view_share=None), seed=0, batch_size=6)
     assert sorted(samples.locate(position) for position in range(len(samples))) == everything.tolist()
 
 
 def test_a_kind_without_weight_is_not_read(pairs, everything, config):
-    samples = CompletionSamples(pairs, everything, replace(config, view_weight=0.0), seed=0)
+    samples = CompletionSamples(pairs, everything, replace(config, view_weight=0.0), seed=0, batch_size=6)
     assert len(samples) == 8
     assert {samples[position].kind for position in range(8)} == {Kind.CROSS_POSE}
     assert len(HeldOutPairs(pairs, everything, replace(config, pose_weight=0.0))) == 4
@@ -141,7 +134,7 @@ def test_a_kind_without_weight_is_not_read(pairs, everything, config):
 
 def test_having_no_pair_of_a_counted_kind_is_refused(pairs, config):
     with pytest.raises(InputError, match="none of 2 training pairs is cross_view; give other pairs"):
-        CompletionSamples(pairs, np.array([1, 2]), replace(config, pose_weight=0.0), seed=0)
+        CompletionSamples(pairs, np.array([1, 2]), replace(config, pose_weight=0.0), seed=0, batch_size=6)
 
 
 def test_held_out_samples_never_change(pairs, everything, config):
@@ -165,7 +158,7 @@ def test_wrong_references_come_from_other_sequences_even_where_one_alone_is_held
     assert (pairs.sequence[held.wrong] != pairs.sequence[held.indices]).all()
     assert np.array_equal(held.wrong, HeldOutPairs(pairs, np.arange(4), config).wrong)
     stored = pairs.images(int(held.wrong[2]))[1]
-    assert np.array_equal(held.wrong_reference(2), centre_view(stored, config.augment)[0])
+    assert np.array_equal(held.wrong_reference(2), centre_view(stored, config.augment))
 
 
 def test_a_set_of_one_sequence_has_no_wrong_reference(one_sequence, config):
@@ -176,7 +169,7 @@ def test_a_set_of_one_sequence_has_no_wrong_reference(one_sequence, config):
 
 
 def test_a_batch_holds_its_samples(pairs, everything, config):
-    samples = CompletionSamples(pairs, everything, config, seed=0)
+    samples = CompletionSamples(pairs, everything, config, seed=0, batch_size=6)
     taken = [samples[position] for position in range(3)]
     batch = collate(taken)
     assert len(batch) == 3
@@ -189,7 +182,7 @@ def test_a_batch_holds_its_samples(pairs, everything, config):
 
 
 def test_a_batch_moves_its_pictures_and_keeps_its_mask(pairs, everything, config):
-    batch = collate([CompletionSamples(pairs, everything, config, seed=0)[0]])
+    batch = collate([CompletionSamples(pairs, everything, config, seed=0, batch_size=6)[0]])
     moved = batch.to(torch.device("meta"))
     assert isinstance(moved, PairBatch)
     assert (moved.image1.device.type, moved.image2.device.type, moved.kind.device.type) == ("meta",) * 3
@@ -197,7 +190,7 @@ def test_a_batch_moves_its_pictures_and_keeps_its_mask(pairs, everything, config
 
 
 def test_data_loader_workers_give_what_this_process_gives(pairs, everything, config):
-    samples = CompletionSamples(pairs, everything, config, seed=0)
+    samples = CompletionSamples(pairs, everything, config, seed=0, batch_size=6)
     loader = torch.utils.data.DataLoader(
         samples, batch_sampler=[[0, 1], [2, 3]], collate_fn=collate, num_workers=1, multiprocessing_context="fork"
     )
