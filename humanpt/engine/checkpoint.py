@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from humanpt import __version__
+from humanpt.engine.distributed import spread_like, whole
 from humanpt.engine.runtime import random_states, restore_random_states
 from humanpt.errors import CheckpointError
 from humanpt.files import whole_file
@@ -89,6 +90,9 @@ class WeightsReport:
     misshaped: tuple[str, ...]
     """In both, but of different shapes; left as they were. Each with its two shapes."""
 
+    resized: tuple[str, ...] = ()
+    """Loaded after they were brought to the model's shape. Each with its two shapes."""
+
     def summary(self) -> str:
         """One line: how many matched, and which did not, the first few by name."""
         parts = [f"{len(self.matched)} weights loaded"]
@@ -98,6 +102,7 @@ class WeightsReport:
                 ("not in the file", self.missing),
                 ("not in the model", self.unexpected),
                 ("of another shape", self.misshaped),
+                ("resized", self.resized),
             )
             if names
         ]
@@ -114,14 +119,18 @@ def save_checkpoint(
     provenance: Provenance,
     metrics: Mapping[str, float] | None = None,
     counters: Mapping[str, Any] | None = None,
+    writes: bool = True,
 ) -> None:
     """Save a model and the state of its training in one file, whole or not at all.
+
+    A model that is spread over processes is gathered; all of them call this, and the file holds whole tensors.
 
     Args:
         device: the one trained on, whose random generator is saved beside the CPU's, NumPy's and Python's.
         step: steps made.
         metrics: the newest figures.
         counters: the caller's memory, anything that JSON can hold.
+        writes: whether this process writes the file; the others only give their parts.
 
     Raises:
         OutputError: if the file cannot be written; an earlier one of that name is intact then.
@@ -130,6 +139,9 @@ def save_checkpoint(
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for parameter, state in optimizer.state.items():
         tensors |= {f"optim.{names[id(parameter)]}.{key}": value for key, value in state.items()}
+    tensors = _gathered(tensors, keep=writes)
+    if not writes:
+        return
     tensors |= {f"random.{name}": value for name, value in random_states(device).items()}
     groups = [
         {key: value for key, value in group.items() if key != "params"}
@@ -153,6 +165,16 @@ def save_checkpoint(
         except SafetensorError as error:  # it reports the system's errors as its own, their number at the end
             number = re.search(r"os error (\d+)", str(error))
             raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from error
+
+
+def _gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+    """Whole tensors; those that were spread over processes come one after the other to the CPU, where they are kept."""
+    found = {}
+    for name, tensor in tensors.items():
+        gathered = whole(tensor)
+        if keep:
+            found[name] = tensor if gathered is tensor else gathered.cpu()
+    return found
 
 
 def read_header(path: Path) -> Header:
@@ -194,8 +216,14 @@ def resume_checkpoint(
         )
     _refuse_not_finite(path, weights)
     packed = optimizer.state_dict()
-    packed["state"] = _optimizer_state(path, header.step, model, optimizer, moments)
-    model.load_state_dict(weights)
+    state = _optimizer_state(path, header.step, model, optimizer, moments)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    packed["state"] = {
+        place: {key: spread_like(value, parameters[place]) if value.ndim else value for key, value in kept.items()}
+        for place, kept in state.items()
+    }
+    own = model.state_dict()
+    model.load_state_dict({name: spread_like(value, own[name]) for name, value in weights.items()})
     optimizer.load_state_dict(packed)
     restore_random_states(states, device)
     return header
@@ -213,6 +241,19 @@ def load_weights(path: Path, model: nn.Module) -> WeightsReport:
     with _opened(path) as file:
         _header(path, file)
         weights = _read(file, "model.")
+    return put_weights(path, weights, model)
+
+
+def put_weights(path: Path, weights: Mapping[str, Tensor], model: nn.Module) -> WeightsReport:
+    """Give a model those weights of a file that fit it, by name and shape.
+
+    Args:
+        path: the file, for the error line.
+        weights: tensors under the model's names.
+
+    Raises:
+        CheckpointError: if not one weight fits, or one that fits is not a finite number; the model is as it was then.
+    """
     report = _compare(model, weights)
     if not report.matched:
         raise CheckpointError(
@@ -230,7 +271,7 @@ def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     if not floats:
         return None
     with torch.no_grad():
-        good = torch.stack([tensor.isfinite().all() for _, tensor in floats]).tolist()
+        good = torch.stack([whole(tensor.isfinite().all()) for _, tensor in floats]).tolist()
     return next((name for (name, _), fine in zip(floats, good, strict=True) if not fine), None)
 
 
@@ -336,7 +377,7 @@ def _optimizer_state(
 def _refuse_not_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
     bad = first_not_finite(weights.items())
     if bad is not None:
-        raise CheckpointError(f"{path}: the weight {bad} holds NaN or infinity; use an earlier checkpoint of the run")
+        raise CheckpointError(f"{path}: the weight {bad} holds NaN or infinity; use an earlier checkpoint")
 
 
 def _owning_their_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

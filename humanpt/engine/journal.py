@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from humanpt.files import cannot_write, whole_file
@@ -52,6 +54,15 @@ class Means:
         self._sums = {
             name: torch.tensor(pair, dtype=torch.float32, device=self._device) for name, pair in state.items()
         }
+
+    def join(self, states: Iterable[Mapping[str, list[float]]]) -> Means:
+        """Means over what `state` gave in several processes."""
+        joined = Means(self._device)
+        for state in states:
+            for name, (total, count) in state.items():
+                before = joined._sums.get(name, torch.zeros(2, device=self._device))
+                joined._sums[name] = before + torch.tensor([total, count], device=self._device)
+        return joined
 
 
 class Clock:
@@ -127,7 +138,7 @@ class Log:
     """
 
     def __init__(self, path: Path, step: int, tensorboard: Path | None) -> None:
-        """Open a log to go on after `step`.
+        """Open a log to go on after `step`; -1 begins anew.
 
         Args:
             path: the JSON lines file.
@@ -157,13 +168,25 @@ class Log:
         except OSError as error:
             raise cannot_write(self._path, error) from None
 
+    def write_pictures(self, step: int, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Give RGB pictures (H, W, 3) to TensorBoard, when it was asked for."""
+        if self._tensorboard is not None:
+            try:
+                for name, picture in pictures.items():
+                    self._board(self._tensorboard).add_image(name, picture, step, dataformats="HWC")
+            except OSError as error:
+                raise cannot_write(self._tensorboard, error) from None
+
     def _write_tensorboard(self, folder: Path, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self._board(folder).add_scalar(name, value, step)
+
+    def _board(self, folder: Path) -> SummaryWriter:
         if self._writer is None:  # opened late: it takes seconds to load, and its threads should not precede forks
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(folder), purge_step=self._step + 1)
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)
+        return self._writer
 
     def __enter__(self) -> Self:
         return self

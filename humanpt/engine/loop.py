@@ -1,7 +1,8 @@
 """The training loop: accumulate, clip, step, report, evaluate, save.
 
 Where the loop stands is one number, the step: batches and rates follow from it, and a checkpoint holds the rest. So a
-run that was killed goes on from its last checkpoint as if nothing had happened, on a CPU to the last bit.
+run that was killed goes on from its last checkpoint as if nothing had happened, on a CPU to the last bit. Several
+processes share each step (engine.distributed), in any number, which may be another after each resume.
 
 Figures stay on the device until they are logged, so that an accelerator is waited for only then, and at a save.
 """
@@ -9,21 +10,25 @@ Figures stay on the device until they are logged, so that an accelerator is wait
 from __future__ import annotations
 
 import math
+import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, NoReturn, TypeAlias
+from typing import Generic, Literal, NoReturn, TypeAlias, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from humanpt.engine.checkpoint import Provenance, first_not_finite, resume_checkpoint, save_checkpoint
+from humanpt.engine.distributed import ALONE, LossOf, Parallel, World, shard, whole
 from humanpt.engine.journal import Clock, Log, Means
 from humanpt.engine.optim import OptimConfig, make_optimizer, set_rate
 from humanpt.engine.report import Report, Silent
+from humanpt.engine.run_folder import sole_writer
 from humanpt.engine.runtime import (
+    Interrupt,
     Precision,
     autocast,
     deterministic_on_cpu,
@@ -39,6 +44,10 @@ BEST = "best.safetensors"
 LOG = "log.jsonl"
 
 BestBy: TypeAlias = Literal["held-out loss", "training loss"]
+Stopper: TypeAlias = Literal["SIGINT", "SIGTERM", "SIGUSR1"]
+
+Watch: TypeAlias = Callable[[Mapping[str, float]], Sequence[str]]
+"""Given every line of the log, `step` included; returns warnings in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +61,14 @@ class LoopConfig:
     """Length of the run in steps; when given, epochs is not used."""
 
     batch_size: int = 256
-    """Samples per step, over all accumulated batches."""
+    """Samples per step, over all processes and accumulated batches."""
 
     accumulate: int = 1
-    """Batches per step; more of them need less memory, for the same step."""
+    """Batches per step that each process makes; more of them need less memory, for the same step."""
+
+    parallel: Parallel = "auto"
+    """How several processes share the work: ddp, each with the whole network; fsdp, which spreads the network over them
+    block by block, for one that is too large otherwise; auto is ddp."""
 
     clip_norm: float | None = None
     """Longest gradient allowed, as the norm over all parameters; None leaves gradients alone."""
@@ -65,6 +78,9 @@ class LoopConfig:
 
     eval_every: int | None = None
     """Steps between two measurements on held-out data; None measures at the end only."""
+
+    eval_first: bool = True
+    """Measure once before the first step, so that curves begin with the first weights; a line of the log for step 0."""
 
     save_every: int | None = 1000
     """Steps between two saves of last.safetensors; None leaves it to save_seconds and the end."""
@@ -99,7 +115,7 @@ class LoopConfig:
 
     @property
     def micro_batch(self) -> int:
-        """Samples per batch, of which `accumulate` make a step."""
+        """Samples per batch of a run in one process, of which `accumulate` make a step."""
         return self.batch_size // self.accumulate
 
     def total_steps(self, epoch_size: int) -> int:
@@ -146,7 +162,13 @@ class TrainResult:
     """The best checkpoint; None before the first evaluation."""
 
     interrupted: bool
-    """Whether the user stopped it before its last step; `last` then resumes it."""
+    """Whether it was stopped before its last step; `last` then resumes it."""
+
+    stopped_by: Stopper | None = None
+    """The signal that stopped it; None when it went to its end."""
+
+    warnings: tuple[str, ...] = ()
+    """What `watch` had to say, each once, that of the run before a resume included."""
 
 
 def train(
@@ -163,15 +185,20 @@ def train(
     report: Report | None = None,
     resume: Path | None = None,
     unit: str = "pairs",
+    world: World = ALONE,
+    watch: Watch | None = None,
 ) -> TrainResult:
     """Train a task's model, from its present weights or from where a checkpoint stands.
 
     Writes into `out`: `last.safetensors` and `best.safetensors` (module checkpoint); `log.jsonl`, one JSON object per
     logged step with `step`, `loss`, the task's figures, `grad_norm` (before clipping), `lr`, `<unit>_per_second`,
     `waiting` (share of the time spent without data), `peak_memory_gib`, and after an evaluation `heldout_<figure>`; and
-    `tensorboard/`. Every evaluation writes a line, and so does the last step.
+    `tensorboard/`. Every evaluation writes a line, and so does the last step. One command at a time may write into it.
 
-    Ctrl-C finishes the step, saves and returns; a second one raises KeyboardInterrupt at once.
+    Ctrl-C, SIGTERM and SIGUSR1 finish the step, save and return; a second Ctrl-C raises KeyboardInterrupt at once.
+
+    Of several processes each calls this alike, inside `distributed.join`, with batches of its own share; `out` is a
+    folder that all of them see. The first alone writes and reports; the result is the same in all.
 
     Args:
         batches: see `engine.task.Batches`; a batch of `loop.micro_batch` samples is wanted.
@@ -179,22 +206,39 @@ def train(
         provenance: saved with the weights; its recipe must be that of `resume`.
         resume: a checkpoint to go on from, usually `out / "last.safetensors"`.
         unit: what a sample is, in the plural, for log and report.
+        world: the processes that train together.
+        watch: looks at every line of the log; what it says is noted once.
 
     Raises:
-        ConfigError: if the cosine ends before the warm-up.
+        ConfigError: if the cosine ends before the warm-up, or the batch cannot be shared equally.
         CheckpointError: if `resume` cannot be gone on from.
-        OutputError: if `out` already holds a run and `resume` is None, or a file cannot be written.
+        OutputError: if `out` already holds a run and `resume` is None, or another command writes one there, or a
+            file cannot be written.
         TrainingError: if a loss, a gradient or a weight stops being a finite number. What was saved before is intact.
     """
-    if resume is None and (out / LAST).exists():
-        raise OutputError(f"{out}: it already holds a run; resume that one with --resume, or choose another folder")
-    report = report or Silent()
-    with deterministic_on_cpu(device):
-        run = _Run(task, loop, optim, epoch_size, out, provenance, device, precision, report, unit)
+    parts = world.size * loop.accumulate
+    if loop.batch_size % parts:
+        raise ConfigError(
+            f"batch_size is {loop.batch_size}; it must be a multiple of {world.size} processes x {loop.accumulate} "
+            "accumulated batches; choose another --batch-size, or start another number of processes"
+        )
+    report = report if report is not None and world.is_first else Silent()
+    with ExitStack() as stack:
+        log: Log | None = None
+        if world.is_first:
+            stack.enter_context(sole_writer(out))
+            if resume is None and (out / LAST).exists():
+                raise OutputError(
+                    f"{out}: it already holds a run; resume that one with --resume, or choose another folder"
+                )
+        stack.enter_context(deterministic_on_cpu(device))
+        run = _Run(task, loop, optim, epoch_size, out, provenance, device, precision, report, unit, world, watch)
         if resume is not None:
             run.resume(resume)
-        with Log(out / LOG, run.step, out / "tensorboard" if loop.tensorboard else None) as log:
-            return run.go(batches, log)
+        if world.is_first:
+            begun = -1 if resume is None else run.step
+            log = stack.enter_context(Log(out / LOG, begun, out / "tensorboard" if loop.tensorboard else None))
+        return run.go(batches, log)
 
 
 class _Run(Generic[BatchT]):
@@ -212,10 +256,14 @@ class _Run(Generic[BatchT]):
         precision: Precision,
         report: Report,
         unit: str,
+        world: World,
+        watch: Watch | None,
     ) -> None:
         self.task, self.loop, self.out, self.provenance = task, loop, out, provenance
         self.device, self.precision, self.report, self.unit = device, precision, report, unit
+        self.world, self.watch_line = world, watch
         self.model = task.model.to(device)
+        self.loss_of = self.shared()
         self.optimizer = make_optimizer(self.model, optim)
         self.schedule = optim.schedule(loop.batch_size, epoch_size / loop.batch_size)
         self.end = loop.total_steps(epoch_size)
@@ -232,6 +280,18 @@ class _Run(Generic[BatchT]):
         self.saved: Path | None = None
         self.saved_step = -1
         self.saved_at = time.perf_counter()
+        self.late = False
+        self.stopped_by: Stopper | None = None
+        self.warnings: list[str] = []
+
+    def shared(self) -> Callable[[BatchT], tuple[Tensor, dict[str, Tensor]]]:
+        """The loss of a batch, whose gradients are means over all processes."""
+        if self.world.size == 1:
+            return self.task.loss
+        if self.loop.parallel == "fsdp":
+            shard(self.model, self.world, self.device)
+            return self.task.loss
+        return nn.parallel.DistributedDataParallel(LossOf(self.task))
 
     def resume(self, path: Path) -> None:
         """Take over the state that a checkpoint holds."""
@@ -239,13 +299,15 @@ class _Run(Generic[BatchT]):
         self.step = self.first_step = self.saved_step = header.step
         self.saved = path
         self.samples = header.counters["samples"]
-        self.since_log.restore(header.counters["since_log"])
-        self.since_eval.restore(header.counters["since_eval"])
+        self.warnings = list(header.counters.get("warnings", ()))
+        if self.world.is_first:  # means are joined over all processes, so one goes on from those so far
+            self.since_log.restore(header.counters["since_log"])
+            self.since_eval.restore(header.counters["since_eval"])
         self.metrics = {name: value for name, value in header.metrics.items() if value is not None}
-        if (self.out / BEST).exists():  # else the next evaluation makes one, however the old one did
+        if self.world.share((self.out / BEST).exists()):  # else the next evaluation makes one, however the old one did
             self.best_loss, self.best_step, self.best_by = header.counters["best"]
 
-    def go(self, batches: Batches[BatchT], log: Log) -> TrainResult:
+    def go(self, batches: Batches[BatchT], log: Log | None) -> TrainResult:
         """Train to the end, or until the user asks to stop."""
         self.report.stage("training", self.end, "step")
         self.report.advance(self.step)
@@ -258,64 +320,79 @@ class _Run(Generic[BatchT]):
             self.report.note(f"{self.saved}: it has made {self.step} of {self.end} steps already; nothing was trained")
         self.model.train()
         began = time.perf_counter()
-        self.clock.start(self.samples)
-        with interruptible() as interrupt, _opened(batches, self.step, self.end) as stream:
-            while self.step < self.end and not interrupt.asked:
-                try:
-                    step_batches = self.fetch(stream)
-                except Exception:
-                    if interrupt.asked:  # Ctrl-C reached the workers as well and ended them
+        with interruptible() as interrupt:
+            if self.loop.eval_first and self.saved is None:
+                self.evaluate_first(log)
+            self.clock.start(self.samples)
+            with _opened(batches, self.step, self.end) as stream:
+                while self.step < self.end:
+                    step_batches = self.fetch(stream, interrupt)
+                    if self.stops(interrupt):
                         break
-                    raise
-                self.update(step_batches)
-                self.report.advance(1)
-                self.look_after(log)
-            if self.saved_step != self.step:
-                self.save(LAST)
+                    assert step_batches is not None  # they are missing only where somebody asked to stop
+                    self.update(step_batches)
+                    self.report.advance(1)
+                    self.look_after(log)
+                if self.saved_step != self.step:
+                    self.save(LAST)
         seconds = time.perf_counter() - began
         return self.result(seconds)
 
-    def fetch(self, stream: Iterator[BatchT]) -> list[BatchT]:
-        """Wait for all batches of a step, so that being interrupted meanwhile leaves no step half made."""
-        with self.clock.waiting(), _draws_not_counted():
-            try:
-                return [next(stream) for _ in range(self.loop.accumulate)]
-            except StopIteration:
-                raise ValueError(
-                    f"the batches end before step {self.step + 1} of {self.end}; they must not end"
-                ) from None
-            except HumanptError as error:  # a worker's comes wrapped in its traceback, of which the last line counts
-                line = str(error).strip().rpartition("\n")[2]
-                raise type(error)(line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
-            except RuntimeError as error:
-                if not str(error).startswith("DataLoader worker"):
-                    raise
-                died = str(error).splitlines()[0].rstrip(". ")
-                raise TrainingError(f"step {self.step + 1}: {died}; try fewer workers; {self.left()}") from error
+    def stops(self, interrupt: Interrupt) -> bool:
+        """Whether any process was asked to stop; and agree on whether it is time to save."""
+        late = self.loop.save_seconds is not None and time.perf_counter() - self.saved_at >= self.loop.save_seconds
+        asked, saves = self.world.largest([interrupt.signal, late and self.world.is_first])
+        self.late = bool(saves)
+        if asked:
+            self.stopped_by = cast(Stopper, signal.Signals(int(asked)).name)
+        return bool(asked)
+
+    def fetch(self, stream: Iterator[BatchT], interrupt: Interrupt) -> list[BatchT] | None:
+        """Wait for all batches of a step, so that being interrupted meanwhile leaves no step half made.
+
+        Returns:
+            The batches; None if there was a signal to stop, which may have ended the workers as well.
+        """
+        if interrupt.asked:
+            return None
+        try:
+            with self.clock.waiting(), _draws_not_counted():
+                return self.next_batches(stream)
+        except Exception:
+            if interrupt.asked:
+                return None
+            raise
+
+    def next_batches(self, stream: Iterator[BatchT]) -> list[BatchT]:
+        """The batches of a step; whatever a user can mend becomes one line."""
+        try:
+            return [next(stream) for _ in range(self.loop.accumulate)]
+        except StopIteration:
+            raise ValueError(f"the batches end before step {self.step + 1} of {self.end}; they must not end") from None
+        except HumanptError as error:  # a worker's comes wrapped in its traceback, of which the last line counts
+            line = str(error).strip().rpartition("\n")[2]
+            raise type(error)(line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            died = str(error).splitlines()[0].rstrip(". ")
+            raise TrainingError(f"step {self.step + 1}: {died}; try fewer workers; {self.left()}") from error
 
     def update(self, step_batches: list[BatchT]) -> None:
         """Make one step."""
         self.optimizer.zero_grad(set_to_none=True)
         share = 1 / len(step_batches)
         total = torch.zeros((), device=self.device)
-        for waiting in step_batches:
-            batch = waiting.to(self.device)
-            with autocast(self.device, self.precision):
-                loss, figures = self.task.loss(batch)
-            if loss.ndim or "loss" in figures:
-                raise ValueError(
-                    f"the task's loss has shape {tuple(loss.shape)} and the figures {sorted(figures)}; "
-                    "it must be a scalar, and the loop alone logs it as 'loss'"
-                )
-            (loss * share).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach().float() * share
-            for name, value in figures.items():
-                self.since_log.add(name, value)
-            self.samples += len(batch)
+        for place, waiting in enumerate(step_batches):
+            with self.joined(last=place == len(step_batches) - 1):
+                loss = self.gradients(waiting.to(self.device), share)
+            total += loss * share
+            self.samples += len(waiting) * self.world.size
         trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
         if self.loop.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(trained, self.loop.clip_norm, norm)
+        norm = whole(norm)
         self.watch(total, norm)
         if self.device.type == "cpu":  # here looking costs nothing, and stops before the weights are spoilt
             self.refuse_not_finite()
@@ -325,6 +402,26 @@ class _Run(Generic[BatchT]):
         self.since_log.add("grad_norm", norm)
         for means in (self.since_log, self.since_eval):
             means.add("loss", total)
+
+    def joined(self, *, last: bool) -> AbstractContextManager[None]:
+        """Around one of a step's batches: gradients that only add up need not be sent yet."""
+        if last or not isinstance(self.loss_of, nn.parallel.DistributedDataParallel):
+            return nullcontext()
+        return self.loss_of.no_sync()
+
+    def gradients(self, batch: BatchT, share: float) -> Tensor:
+        """Add a share of a batch's gradients; its loss, detached."""
+        with autocast(self.device, self.precision):
+            loss, figures = self.loss_of(batch)
+        if loss.ndim or "loss" in figures:
+            raise ValueError(
+                f"the task's loss has shape {tuple(loss.shape)} and the figures {sorted(figures)}; "
+                "it must be a scalar, and the loop alone logs it as 'loss'"
+            )
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        for name, value in figures.items():
+            self.since_log.add(name, value)
+        return loss.detach().float()
 
     def watch(self, loss: Tensor, norm: Tensor) -> None:
         """Remember, without waiting for the device, the first step that went wrong."""
@@ -348,7 +445,15 @@ class _Run(Generic[BatchT]):
             return "nothing had been saved yet"
         return f"the last good checkpoint is {self.saved} (step {self.saved_step})"
 
-    def look_after(self, log: Log) -> None:
+    def evaluate_first(self, log: Log | None) -> None:
+        """Measure the first weights, which are no candidate for the best."""
+        self.measure()
+        self.show(log)
+        figures = {name: value for name, value in self.metrics.items() if name.startswith("heldout_")}
+        if figures:
+            self.tell(log, figures)
+
+    def look_after(self, log: Log | None) -> None:
         """Evaluate, log and save, each when its time has come."""
         log_due = self.due(self.loop.log_every)
         eval_due = self.due(self.loop.eval_every)
@@ -358,6 +463,7 @@ class _Run(Generic[BatchT]):
             self.refuse_not_finite()
             with self.clock.pause():
                 better = self.evaluate()
+                self.show(log)
         if log_due or eval_due or done:
             self.refuse_not_finite()
             self.write_log(log, heldout=eval_due or done)
@@ -369,24 +475,42 @@ class _Run(Generic[BatchT]):
             self.since_eval.clear()
         if better:
             self.save(BEST)
-        late = self.loop.save_seconds is not None and time.perf_counter() - self.saved_at >= self.loop.save_seconds
-        if done or late or self.due(self.loop.save_every):
+        if done or self.late or self.due(self.loop.save_every):
             self.save(LAST)
 
     def due(self, every: int | None) -> bool:
         """Whether something done every so many steps is to be done now."""
         return every is not None and self.step % every == 0
 
-    def evaluate(self) -> bool:
-        """Measure on held-out data; True when this is the best so far."""
-        self.model.eval()
-        with random_states_kept(self.device), torch.no_grad(), autocast(self.device, self.precision):
-            heldout = self.task.evaluate()
-        self.model.train()
+    def measure(self) -> dict[str, float]:
+        """The figures of the held-out data, as the first process finds them."""
+        with self.looking():
+            heldout = self.world.share(self.task.evaluate())
         if heldout and "loss" not in heldout:
             raise ValueError(f"the task's evaluation gives {sorted(heldout)}; it must give a loss, or nothing at all")
         self.metrics = {f"heldout_{name}": value for name, value in heldout.items()}
-        loss = heldout["loss"] if heldout else self.since_eval.read()["loss"]
+        return heldout
+
+    def show(self, log: Log | None) -> None:
+        """Let the task draw what the model does now; in all processes, which may hold the model between them."""
+        if self.loop.tensorboard:
+            with self.looking():
+                pictures = self.task.pictures()
+            if log is not None:
+                log.write_pictures(self.step, pictures)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Inside, the model is used but not trained, and draws do not count."""
+        self.model.eval()
+        with random_states_kept(self.device), torch.no_grad(), autocast(self.device, self.precision):
+            yield
+        self.model.train()
+
+    def evaluate(self) -> bool:
+        """Measure on held-out data; True when this is the best so far."""
+        heldout = self.measure()
+        loss = heldout["loss"] if heldout else self.over_all(self.since_eval).read()["loss"]
         by: BestBy = "held-out loss" if heldout else "training loss"
         if not math.isfinite(loss):
             self.refuse(self.step, f"the {by} is {loss}")
@@ -396,28 +520,41 @@ class _Run(Generic[BatchT]):
         self.best_loss, self.best_step, self.best_by = loss, self.step, by
         return True
 
-    def write_log(self, log: Log, *, heldout: bool) -> None:
+    def over_all(self, means: Means) -> Means:
+        """Means over all processes."""
+        return means if self.world.size == 1 else means.join(self.world.gather(means.state()))
+
+    def write_log(self, log: Log | None, *, heldout: bool) -> None:
         """Write a line of means since the last one, and show it."""
         speed, waiting = self.clock.speed_and_waiting(self.samples)
         memory = peak_memory(self.device)
         evaluation = {name: value for name, value in self.metrics.items() if heldout and name.startswith("heldout_")}
-        means = self.since_log.read()
+        means = self.over_all(self.since_log).read()
         self.figures = {"loss": means.pop("loss"), **means}
         self.figures |= {"lr": self.schedule.rate(self.step - 1), f"{self.unit}_per_second": speed, "waiting": waiting}
         self.figures |= {} if memory is None else {"peak_memory_gib": memory / 2**30}
         self.figures |= evaluation
         self.metrics |= self.figures
-        log.write(self.step, self.figures)
+        self.tell(log, self.figures)
         self.report.advance(0, loss=self.figures["loss"], **{f"{self.unit}/s": speed})
+
+    def tell(self, log: Log | None, figures: Mapping[str, float]) -> None:
+        """Write a line, and note what `watch` finds in it."""
+        if log is not None:
+            log.write(self.step, figures)
+            found = self.watch_line({"step": self.step, **figures}) if self.watch_line is not None else ()
+            for text in [text for text in found if text not in self.warnings]:
+                self.warnings.append(text)
+                self.report.note(text)
 
     def save(self, name: str) -> None:
         """Save a checkpoint, provided that every weight is a finite number."""
         self.refuse_not_finite()
         with self.clock.pause():
+            path = self.out / name
             spoilt = first_not_finite(self.model.state_dict().items())
             if spoilt is not None:
                 self.refuse(self.step, f"{spoilt} holds NaN or infinity")
-            path = self.out / name
             save_checkpoint(
                 path,
                 self.model,
@@ -429,9 +566,11 @@ class _Run(Generic[BatchT]):
                 counters={
                     "samples": self.samples,
                     "best": [self.best_loss, self.best_step, self.best_by],
-                    "since_log": self.since_log.state(),
-                    "since_eval": self.since_eval.state(),
+                    "since_log": self.over_all(self.since_log).state(),
+                    "since_eval": self.over_all(self.since_eval).state(),
+                    "warnings": self.warnings,
                 },
+                writes=self.world.is_first,
             )
         if name == LAST:
             self.saved, self.saved_step, self.saved_at = path, self.step, time.perf_counter()
@@ -452,6 +591,8 @@ class _Run(Generic[BatchT]):
             last=self.saved,
             best=self.out / BEST if self.best_loss is not None else None,
             interrupted=self.step < self.end,
+            stopped_by=self.stopped_by,
+            warnings=tuple(self.world.share(self.warnings)),
         )
 
 

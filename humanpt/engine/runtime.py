@@ -184,30 +184,47 @@ def deterministic_on_cpu(device: torch.device) -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory = fill_before  # type: ignore[attr-defined]
 
 
-class Interrupt:
-    """Whether the user asked to stop, in `asked`."""
+STOPPERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Ctrl-C; what torchrun, Slurm and most others end a program with; and Slurm's warning that a job's time is short."""
 
-    asked = False
+
+class Interrupt:
+    """Whether somebody asked to stop, and by which signal."""
+
+    signal = 0
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody did."""
+        return self.signal != 0
 
 
 @contextmanager
 def interruptible() -> Iterator[Interrupt]:
-    """Inside, the first Ctrl-C is only noted; a second one raises KeyboardInterrupt as ever."""
+    """Inside, a signal that asks to stop is only noted; a second Ctrl-C raises KeyboardInterrupt as ever."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
         yield interrupt
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        if interrupt.asked:
+        if number == interrupt.signal == signal.SIGINT:
             raise KeyboardInterrupt
-        interrupt.asked = True
+        interrupt.signal = number
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {stopper: signal.signal(stopper, note) for stopper in STOPPERS}
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+        for stopper, handler in before.items():
+            standard = signal.default_int_handler if stopper == signal.SIGINT else signal.SIG_DFL
+            signal.signal(stopper, standard if handler is None else handler)
+
+
+def leave_signals_to_the_parent(worker: int = 0) -> None:
+    """Make a loader's worker, as its `worker_init_fn`, deaf to signals for the whole group; it ends with its parent."""
+    for stopper in STOPPERS:
+        signal.signal(stopper, signal.SIG_IGN)
 
 
 def _cpu_has_bf16() -> bool:

@@ -109,6 +109,10 @@ class CompletionTask:
             figures["margin"] = figures["shuffled"] / figures["right"] - 1
         return figures
 
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """None."""
+        return {}
+
     @torch.no_grad()
     def panels(self, batch: PairBatch) -> list[Panel]:
         """Complete the pictures of a batch for people to look at, one panel for each pair."""

@@ -9,7 +9,9 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -21,7 +23,16 @@ from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import seed_everything
 
-LOOP = LoopConfig(steps=12, batch_size=8, accumulate=2, log_every=2, save_every=3, save_seconds=None, tensorboard=False)
+LOOP = LoopConfig(
+    steps=12,
+    batch_size=8,
+    accumulate=2,
+    log_every=2,
+    save_every=3,
+    save_seconds=None,
+    tensorboard=False,
+    eval_first=False,
+)
 OPTIM = OptimConfig(base_lr=0.32, warmup_steps=2, cosine_steps=100)
 EPOCH = 64
 EVAL_EVERY = 5
@@ -89,6 +100,9 @@ class ToyTask:
         torch.rand(3)  # a careless task; training must not notice
         batch = Noise(32)[999_999_999].to(next(self.model.parameters()).device)
         return {"loss": nn.functional.mse_loss(self.model(batch.x).float(), batch.y).item()}
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        return {}
 
 
 def run_toy(
