@@ -377,7 +377,9 @@ def _optimizer_state(
 def _refuse_not_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
     bad = first_not_finite(weights.items())
     if bad is not None:
-        raise CheckpointError(f"{path}: the weight {bad} holds NaN or infinity; use an earlier checkpoint")
+        raise CheckpointError(
+            f"{path}: the weight {bad} holds NaN or infinity; use an earlier checkpoint or another file"
+        )
 
 
 def _owning_their_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
