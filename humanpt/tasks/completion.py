@@ -109,7 +109,7 @@ class CompletionTask:
             figures["margin"] = figures["shuffled"] / figures["right"] - 1
         return figures
 
-    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+    def pictures(self) -> dict[str, Rgb]:
         """None."""
         return {}
 
