@@ -27,6 +27,8 @@ from humanpt.models.positions import resize_table
 from humanpt.models.vit_weights import from_vit
 from humanpt.models.weights import LEARNED_TABLE, Weights, from_croco, measured_sizes
 
+LEDGER_KEY = "humanpt_ledger"
+"""Where a file exported from here keeps the ledger of its run, as JSON."""
 PRESETS = (croco.tiny, croco.vits16_small, croco.vitb16_small, croco.vitb16_base, croco.vitl16_base)
 LICENCES = {
     "croco": "not in the file; weights published by naver/croco are CC BY-NC-SA 4.0 (not for commercial use)",
@@ -46,7 +48,9 @@ class Start:
     weights: Weights
     """Its weights under our names."""
     header: Header | None
-    """What a checkpoint of ours says of itself."""
+    """What a checkpoint of ours says of itself; None for the files of others."""
+    config: CroCoConfig | None = None
+    """The network of a checkpoint of ours."""
 
 
 def decided_by(init: Path, config: CroCoConfig) -> CroCoConfig:
@@ -63,7 +67,7 @@ def decided_by(init: Path, config: CroCoConfig) -> CroCoConfig:
         CheckpointError: if the file cannot be read without running it, holds no weights of such a network, or is of
             other sizes.
     """
-    start = _read(init)
+    start = read_start(init)
     _refuse_other_sizes(start, config)
     weights = start.weights
     if weights.positions is None:
@@ -91,7 +95,7 @@ def initialise(model: CroCo, init: Path, report: Report) -> dict[str, Any]:
     Raises:
         CheckpointError: as `decided_by`; or if no weight fits, or one that fits is not a finite number.
     """
-    start = _read(init)
+    start = read_start(init)
     path, weights = start.file.path, start.weights
     _refuse_other_sizes(start, model.config)
     tensors = dict(weights.tensors)
@@ -104,10 +108,11 @@ def initialise(model: CroCo, init: Path, report: Report) -> dict[str, Any]:
         resized=resized,
         unexpected=(*weights.unused, *(weights.theirs.get(name, name) for name in fitted.unexpected)),
     )
-    licence = _licence(start)
+    ledger = dict(start.header.provenance.ledger) if start.header else _ledger_within(start.file.saved_with)
+    licence = LICENCES[weights.kind] if ledger is None else _licences(ledger)
     report.note(f"{path} ({_describe(weights)}): {fitted.summary()}")
-    if start.header is None:
-        report.note(f"{path}: its licence is {licence}; weights trained from it inherit it")
+    if ledger is None:
+        report.note(f"{path}: its licence is {licence}; it holds for what is trained from it too")
     return {
         "file": str(path),
         "sha256": sha256(path),
@@ -119,19 +124,22 @@ def initialise(model: CroCo, init: Path, report: Report) -> dict[str, Any]:
         "missing": list(fitted.missing),
         "unexpected": list(fitted.unexpected),
         "licence": licence,
-        "ledger": dict(start.header.provenance.ledger) if start.header else _ledger_within(start.file.saved_with),
+        "ledger": ledger,
     }
 
 
-def _read(init: Path) -> Start:
-    """Read a file, or the best checkpoint of a run, and put its weights under our names."""
+def read_start(init: Path) -> Start:
+    """Read a file, or the best checkpoint of a run, and put its weights under our names.
+
+    Raises:
+        CheckpointError: if it cannot be read without running it, or holds no weights of such a network.
+    """
     path = init if not init.is_dir() else init / BEST if (init / BEST).is_file() else init / LAST
     file = read_weight_file(path)
     names = file.weights.keys()
     try:
         if file.saved_with.get("schema") == SCHEMA:
-            header = read_header(path)
-            return Start(file=file, weights=_our_own(file, header), header=header)
+            return _our_own(file, read_header(path))
         if any(name.startswith("enc_blocks.") for name in names):
             return Start(file=file, weights=from_croco(file.weights, file.saved_with), header=None)
         if any(name.startswith("blocks.") for name in names) and "patch_embed.proj.weight" in names:
@@ -139,20 +147,20 @@ def _read(init: Path) -> Start:
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}; start from another file") from None
     raise CheckpointError(
-        f"{path}: its weights ({', '.join(list(names)[:3])}, ...) are of no network known here; give a checkpoint of "
-        "humanpt, naver/croco, DUSt3R, MAE or a timm ViT"
+        f"{path}: not one of its weights ({', '.join(list(names)[:3])}, ...) is of a network known here; give a "
+        "checkpoint of humanpt, naver/croco, DUSt3R, MAE or a timm ViT"
     )
 
 
-def _our_own(file: WeightFile, header: Header) -> Weights:
-    """The weights of a checkpoint of ours; what its config says of the network holds, where it has one."""
+def _our_own(file: WeightFile, header: Header) -> Start:
+    """A checkpoint of ours; what its config says of the network holds, where it is of such a network."""
     tensors = {name.removeprefix("model."): value for name, value in file.weights.items() if name.startswith("model.")}
     task = header.provenance.config.get("task")
     values = task.get("model") if isinstance(task, Mapping) else None
     if not isinstance(values, Mapping) or "enc_dim" not in values:
-        raise ValueError(f"it was trained by the recipe {header.provenance.recipe}, which has no such encoder")
+        raise ValueError(f"it was trained by the recipe {header.provenance.recipe}, whose network has no such encoder")
     config = from_dict(CroCoConfig, values, str(file.path))
-    return Weights(
+    weights = Weights(
         kind="humanpt",
         tensors=tensors,
         sizes=measured_sizes(tensors) | {"enc_heads": config.enc_heads, "dec_heads": config.dec_heads},
@@ -160,6 +168,7 @@ def _our_own(file: WeightFile, header: Header) -> Weights:
         rope_base=config.rope_base,
         cosine_side=config.cosine_grid or config.grid[0],
     )
+    return Start(file=file, weights=weights, header=header, config=config)
 
 
 def _refuse_other_sizes(start: Start, config: CroCoConfig) -> None:
@@ -208,10 +217,8 @@ def _describe(weights: Weights) -> str:
     return f"{kinds[weights.kind]}, {codes[weights.positions]}"
 
 
-def _licence(start: Start) -> str:
-    if start.header is None:
-        return LICENCES[start.weights.kind]
-    ledger = start.header.provenance.ledger
+def _licences(ledger: Mapping[str, Any]) -> str:
+    """The licences of what weights of ours were trained on, and of what they began with."""
     licences = {str(source["licence"]) for source in ledger.get("sources", ())}
     before = ledger.get("init") or {}
     licences |= {str(before["licence"])} if before.get("licence") else set()
@@ -220,7 +227,7 @@ def _licence(start: Start) -> str:
 
 def _ledger_within(saved_with: Mapping[str, Any]) -> dict[str, Any] | None:
     """The ledger that an exported file of ours carries as text; None for any other, or where it is damaged."""
-    text = saved_with.get("humanpt_ledger")
+    text = saved_with.get(LEDGER_KEY)
     try:
         ledger = json.loads(text) if isinstance(text, str) else None
     except ValueError:

@@ -55,7 +55,7 @@ def from_vit(weights: Mapping[str, Tensor], saved_with: Mapping[str, Any]) -> We
         if match := LAYER_SCALE.fullmatch(name):
             ending = f"encoder.{match[1]}{'attn.proj' if '1' in match[2] else 'mlp.fc2'}"
             for part in {f"{ending}.weight", f"{ending}.bias"} & tensors.keys():
-                tensors[part] = (tensors[part].T * factor).T
+                tensors[part] = torch.einsum("o...,o->o...", tensors[part], factor)
     positions: PositionCode | None = exported.positions if exported else None
     fixed: tuple[str, ...] = ()
     if positions == "cosine":
