@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import h5py
 import numpy as np
@@ -50,6 +50,17 @@ from humanpt.errors import InputError, ShardError
 REMAKE = "make it again with `humanpt mkpairs`"
 
 
+class _Mapping(NamedTuple):
+    """A shard in memory."""
+
+    columns: dict[str, Array]
+    """Read-only views of the fields of all pairs, by name."""
+    blobs: dict[str, memoryview]
+    """Views of the datasets of files, by name."""
+    data: mmap.mmap
+    """The whole file."""
+
+
 class ShardReader:
     """Reads one shard by mapping it into memory.
 
@@ -78,7 +89,7 @@ class ShardReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._mapping: tuple[dict[str, Array], dict[str, memoryview]] | None = None
+        self._mapping: _Mapping | None = None
         _check_signature(path)
         try:
             # Given a Python file, HDF5 takes no lock, and does not mind who else has the shard open and how.
@@ -113,6 +124,7 @@ class ShardReader:
         self._columns = (*COLUMNS, *(truth_columns(self.truth) if self.truth else ()))
         self._row = row_type(self.truth)
         self._offsets = {c.name: self._offset(file, c) for c in self._columns}
+        self._spans = [(self._offsets[c.name], self._row[c.name].itemsize) for c in self._columns]
         self._blobs = {}
         for blob in BLOBS if self.truth else ["jpeg"]:
             self._blobs[blob] = len(file[blob]) if blob in file else 0
@@ -141,7 +153,7 @@ class ShardReader:
         return offset or 0
 
     def _check_rows(self) -> None:
-        columns, _ = self._mapped()
+        columns = self._mapped().columns
         sound = True
         for blob, size in self._blobs.items():
             sound &= bool((columns[f"{blob}_offset"] + columns[f"{blob}_size"] <= size).all())
@@ -155,7 +167,7 @@ class ShardReader:
 
     def column(self, name: str) -> Array:
         """A field of all pairs, (N, ...), as a read-only view of the file, by the name of its dataset."""
-        return self._mapped()[0][name]
+        return self._mapped().columns[name]
 
     @property
     def kind(self) -> NDArray[np.uint8]:
@@ -200,12 +212,15 @@ class ShardReader:
 
     def _files(self, blob: str, row: int) -> tuple[memoryview, memoryview]:
         """The two files of a pair in a dataset of files."""
-        columns, blobs = self._mapped()
-        if not 0 <= row < self._count:
-            raise IndexError(f"{self.path}: pair {row} of {self._count}")
+        columns, blobs, _ = self._mapped()
+        self._check_row(row)
         start1, start2 = columns[f"{blob}_offset"][row].tolist()
         size1, size2 = columns[f"{blob}_size"][row].tolist()
         return blobs[blob][start1 : start1 + size1], blobs[blob][start2 : start2 + size2]
+
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < self._count:
+            raise IndexError(f"{self.path}: pair {row} of {self._count}")
 
     def images(self, row: int, least: int | None = None) -> tuple[Rgb, Rgb]:
         """The two pictures of a pair, their checksum verified.
@@ -230,7 +245,7 @@ class ShardReader:
         _, files = self._verified(row)
         return self._decode(row, files[which], largest_shrink(self.crop_size, least))
 
-    def _decode(self, row: int, jpeg: memoryview, shrink: int) -> Rgb:
+    def _decode(self, row: int, jpeg: bytes, shrink: int) -> Rgb:
         try:
             rgb = decode_jpeg(jpeg, shrink)
         except ValueError:
@@ -240,20 +255,23 @@ class ShardReader:
             raise self._error(f"pair {row} has a picture of {rgb.shape[1]} x {rgb.shape[0]} px, not {side}")
         return rgb
 
-    def _verified(self, row: int) -> tuple[NDArray[np.void], list[memoryview]]:
-        """All fields of a pair and its files, two of each dataset of files, if its checksum matches."""
-        files = [file for blob in self._blobs for file in self._files(blob, row)]
-        columns, _ = self._mapped()
-        values = np.zeros((), self._row)
-        for column in self._columns:
-            values[column.name] = columns[column.name][row]
+    def _verified(self, row: int) -> tuple[NDArray[np.void], list[bytes]]:
+        """Copies of all fields of a pair and its files, two of each dataset of files, if its checksum matches."""
+        self._check_row(row)
+        _, blobs, data = self._mapped()
+        fields = bytearray().join([data[start + row * size : start + (row + 1) * size] for start, size in self._spans])
+        values = np.frombuffer(fields, self._row).reshape(())
+        files = []
+        for blob, content in blobs.items():
+            starts, sizes = values[f"{blob}_offset"].tolist(), values[f"{blob}_size"].tolist()
+            files += [bytes(content[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
         if row_checksum(values, files) != values["checksum"]:
             raise self._error(f"pair {row} is damaged (its checksum does not match); {REMAKE}")
         return values, files
 
     def masks(self, row: int) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """The two masks of a pair, each (64, 64), True on the subject, or None where there is none."""
-        columns, _ = self._mapped()
+        columns = self._mapped().columns
         first, second = (
             _unpack(bits) if kind else None
             for bits, kind in zip(columns["mask"][row], columns["mask_kind"][row].tolist(), strict=True)
@@ -268,7 +286,7 @@ class ShardReader:
             IndexError: if there is no such row.
         """
         values, files = self._verified(row)
-        image1, image2 = (_picture(values, k, *map(bytes, files[k::2])) for k in range(2))
+        image1, image2 = (_picture(values, k, *files[k::2]) for k in range(2))
         return PairRecord(
             image1=image1,
             image2=image2,
@@ -292,24 +310,30 @@ class ShardReader:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_mapping": None}
 
-    def _mapped(self) -> tuple[dict[str, Array], dict[str, memoryview]]:
+    def _mapped(self) -> _Mapping:
         mapping = self._mapping  # once, as another thread may release it
         if mapping is None:
             try:
                 with self.path.open("rb") as file:
                     if _identity(os.fstat(file.fileno())) != self._identity:
-                        raise self._error("was changed while in use; start again")
+                        raise self._error("was changed while in use; bring it back, then go on with --resume")
                     data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except OSError as error:
-                raise self._error(f"cannot be read any more ({error.strerror}); start again") from None
+                raise self._error(
+                    f"cannot be read any more ({error.strerror}); bring it back, then go on with --resume"
+                ) from None
             columns: dict[str, Array] = {}
             for column in self._columns:
                 shape = (self._count, *column.shape)
                 values = np.frombuffer(data, column.dtype, int(np.prod(shape)), self._offsets[column.name])
                 columns[column.name] = values.reshape(shape)
             view, places = memoryview(data), self._offsets
-            mapping = columns, {blob: view[places[blob] : places[blob] + size] for blob, size in self._blobs.items()}
-            self._mapping = mapping
+            blobs = {blob: view[places[blob] : places[blob] + size] for blob, size in self._blobs.items()}
+            mapping = self._mapping = _Mapping(columns, blobs, data)
+        # To touch what was cut off the mapped file would end the process (SIGBUS). What is left of that risk is a cut
+        # between this look, half a microsecond, and the copying of a pair, ten.
+        if mapping.data.size() < len(mapping.data):
+            raise self._error("was cut short while in use; bring it back whole, then go on with --resume")
         return mapping
 
 
