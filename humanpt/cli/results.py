@@ -74,6 +74,7 @@ def show_pretrain(summary: dict[str, Any]) -> None:
     ]
     if "heldout_loss" in figures:
         rows.append(("held-out loss", f"{figures['heldout_loss']:.4f}"))
+    if summary["best_by"] == "held-out loss":  # not when it was stopped before the first measurement in training
         rows.append(("best, at step", f"{summary['best_loss']:.4f}, {summary['best_step']}"))
     if "heldout_margin" in figures:
         rows.append(("wrong reference", f"{figures['heldout_margin']:+.1%} held-out error"))
