@@ -172,14 +172,10 @@ def _finals(runs: Mapping[str, RunFolder]) -> list[dict[str, Any]]:
         known = [value for value in values if value is not None]
         if not known:
             continue
-        judged = figure.better is not None and len(known) > 1 and not (figure.pixels and caution)
-        best = (min(known) if figure.better == "low" else max(known)) if judged else None
-        rows.append(
-            {
-                "title": figure.label,
-                "cells": [(figure.told(value), value is not None and value == best) for value in values],
-            }
-        )
+        judged = figure.better is not None and not (figure.pixels and caution)
+        judged = judged and len({figure.told(value) for value in known}) > 1
+        best = figure.told(min(known) if figure.better == "low" else max(known)) if judged else None
+        rows.append({"title": figure.label, "cells": [(figure.told(v), figure.told(v) == best) for v in values]})
     return rows
 
 
