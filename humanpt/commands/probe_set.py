@@ -16,7 +16,7 @@ from humanpt.data.people.config import PeopleConfig
 from humanpt.data.shards import PairSet
 from humanpt.detect.detector import Subject
 from humanpt.engine.report import Report
-from humanpt.errors import OutputError, ShardError
+from humanpt.errors import InputError, OutputError, ShardError
 from humanpt.tasks.probe import ProbeConfig
 from humanpt.workers import cores
 
@@ -29,6 +29,7 @@ def probe_pairs(subject: Subject, config: ProbeConfig, report: Report) -> PairSe
 
     Raises:
         OutputError: if they cannot be kept.
+        InputError: if not all of them could be made.
         ValueError: if the probe is turned off.
     """
     if not config.pictures:
@@ -36,22 +37,40 @@ def probe_pairs(subject: Subject, config: ProbeConfig, report: Report) -> PairSe
     folder = probe_folder(subject, config)
     try:
         with _alone(folder.with_name(f"{folder.name}.lock")):
+            kept = _kept(folder, config)
+            if kept is not None:
+                return kept
             if (folder / mkpairs.SUMMARY).is_file():
-                with contextlib.suppress(ShardError):
-                    return PairSet.open([folder])
-                report.note(f"{folder}: damaged; making the pictures of the probe again")
+                report.note(f"{folder}: damaged or incomplete; making the pictures of the probe again")
             _generate(folder, subject, config, report)
-            return PairSet.open([folder])
+            kept = _kept(folder, config)
     except (OSError, OutputError) as error:
         raise OutputError(
             f"{folder}: the pictures of the probe cannot be kept there ({error}); set HUMANPT_CACHE to a folder that "
             "can be written, or go without by probe.pictures=0"
         ) from None
+    if kept is None:
+        raise InputError(
+            f"{folder}: not all pictures of the probe could be made ({mkpairs.SUMMARY} there says why); try again with "
+            "more memory free, or go without by probe.pictures=0"
+        )
+    return kept
 
 
 def probe_folder(subject: Subject, config: ProbeConfig) -> Path:
     """Where the pairs of a probe are kept."""
     return cache_folder() / "probe" / f"{subject}-{config.pictures}-seed-{config.seed}-{__version__}"
+
+
+def _kept(folder: Path, config: ProbeConfig) -> PairSet | None:
+    """The pairs in a folder, if they are all there and sound."""
+    if not (folder / mkpairs.SUMMARY).is_file():
+        return None
+    try:
+        pairs = PairSet.open([folder])
+    except (ShardError, InputError):
+        return None
+    return pairs if len(pairs) == config.pictures // 2 else None
 
 
 def _generate(folder: Path, subject: Subject, config: ProbeConfig, report: Report) -> None:
