@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
 import socket
 import tempfile
 import time
@@ -23,8 +24,8 @@ from humanpt import __version__
 from humanpt.commands.maker import Maker, Part
 from humanpt.commands.parts import Crew, Events, Plan
 from humanpt.data.harvest import Harvest
-from humanpt.errors import ConfigError, HumanptError, InputError, OutputError
-from humanpt.workers import Ended, Progress, cores
+from humanpt.errors import ConfigError, InputError, OutputError
+from humanpt.workers import Ended, Progress, Tell, cores, run_jobs
 
 TRIES = 3
 """How often a part is made whose process dies on a machine that lives on."""
@@ -32,6 +33,7 @@ AHEAD = 2
 """Parts handed out for each processor, so that none waits for its next one."""
 LOOK = 0.5
 """Seconds between two looks at how far the machines are."""
+SHARD, RESULT = "part.h5", "result.pickle"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,13 +225,27 @@ def make_there(errand: Errand, board: Any) -> Made:
                 stop=f"{file}: is not on {host}; with --ray every machine must have the inputs at the same path",
             )
     with tempfile.TemporaryDirectory(prefix="humanpt-") as folder:
-        shard = Path(folder) / "part.h5"
+        # A process of its own, as on one machine: what OpenCV draws at random depends on what a process did before.
+        jobs = run_jobs(make_part, [(part, Path(folder), maker)], 1, [*maker.preload, "ray"])
         try:
-            result = maker.make(part, shard, lambda amount: board.tell.remote(errand.number, amount))
+            for event in jobs:
+                if isinstance(event, Progress):
+                    board.tell.remote(errand.number, event.amount)
+                elif event.problem is not None:
+                    return Made(result=Harvest(name=part.name, problem=event.problem))
         except OutputError as error:
             return Made(result=nothing, stop=f"{host}: {error}")
-        except HumanptError as error:
-            return Made(result=Harvest(name=part.name, problem=str(error)))
-        except Exception as error:  # whatever it was, it costs this part alone
-            return Made(result=Harvest(name=part.name, problem=f"{type(error).__name__}: {error}"))
-        return Made(result=result, shard=shard.read_bytes() if shard.is_file() else None)
+        finally:
+            jobs.close()
+        shard = Path(folder) / SHARD
+        return Made(
+            result=pickle.loads((Path(folder) / RESULT).read_bytes()),
+            shard=shard.read_bytes() if shard.is_file() else None,
+        )
+
+
+def make_part(job: tuple[Part, Path, Maker], tell: Tell) -> None:
+    """Make a part in the process where this runs, and leave shard and result in a folder."""
+    part, folder, maker = job
+    result = maker.make(part, folder / SHARD, tell)
+    (folder / RESULT).write_bytes(pickle.dumps(result))
