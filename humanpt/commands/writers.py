@@ -98,13 +98,22 @@ def _held(work: Path, name: str, how: int, refusal: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            if all(entry.name.startswith(LOCK) for entry in work.iterdir()):  # refused, or complete
-                path.unlink(missing_ok=True)
-                work.rmdir()
-                if new:
-                    work.parent.rmdir()
+        if name == LOCK:
+            _leave_no_trace(work, descriptor, new)
         os.close(descriptor)
+
+
+def _leave_no_trace(work: Path, descriptor: int, new: bool) -> None:
+    """Remove the folder if it holds locks alone (nothing was begun), and if nobody else is there."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails if a share is left
+        left = list(work.iterdir())
+        if all(path.name.startswith(LOCK) for path in left):
+            for path in left:
+                path.unlink()
+            work.rmdir()
+            if new:
+                work.parent.rmdir()
 
 
 def _locked(path: Path, how: int) -> int:
