@@ -55,6 +55,8 @@ def from_vit(weights: Mapping[str, Tensor], saved_with: Mapping[str, Any]) -> We
         if match := LAYER_SCALE.fullmatch(name):
             ending = f"encoder.{match[1]}{'attn.proj' if '1' in match[2] else 'mlp.fc2'}"
             for part in {f"{ending}.weight", f"{ending}.bias"} & tensors.keys():
+                if len(factor) != len(tensors[part]):
+                    raise ValueError(f"its {name} has {len(factor)} factors, for {len(tensors[part])} channels")
                 tensors[part] = torch.einsum("o...,o->o...", tensors[part], factor)
     positions: PositionCode | None = exported.positions if exported else None
     fixed: tuple[str, ...] = ()
@@ -136,8 +138,11 @@ def timm_order(head_dim: int) -> Tensor:
 
 def _patch_table(weights: Mapping[str, Tensor]) -> Tensor:
     """The (N, C) places of patches in a file's table, which begins with those of the class token and its like."""
-    table = weights["pos_embed"].flatten(0, -2)
-    before = sum(weights[name].shape[-2] for name in ("cls_token", "reg_token") if name in weights)
+    table = weights["pos_embed"]
+    if table.ndim not in (2, 3):
+        raise ValueError(f"its table of positions has the shape {tuple(table.shape)}, not (1, patches, channels)")
+    table = table.flatten(0, -2)
+    before = sum(weights[name].numel() // table.shape[1] for name in ("cls_token", "reg_token") if name in weights)
     side = math.isqrt(len(table))
     if side * side not in (len(table), len(table) - before):
         raise ValueError(f"its table of {len(table)} positions is of no square grid")
