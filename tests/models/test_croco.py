@@ -258,6 +258,28 @@ def test_compiled_blocks_are_whole_graphs_and_change_no_gradient(tiny_croco, ima
     assert len(graphs) == 3  # the encoder's for some patches and for all, and the decoder's: blocks share them
 
 
+@pytest.mark.gpu
+def test_a_step_on_a_gpu_waits_for_nothing(tiny_croco, image_pair, mask):
+    model, images = tiny_croco.cuda(), [image.cuda() for image in image_pair]
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for predicted in (None, some_of(mask, 5)):
+            with torch.autocast("cuda", torch.bfloat16):
+                model(*images, mask, predicted).float().square().mean().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow  # compiles
+def test_compiled_blocks_predict_the_same_on_a_gpu(tiny_croco, image_pair, mask):
+    model, images = tiny_croco.cuda(), [image.cuda() for image in image_pair]
+    eager = model(*images, mask)
+    model.compile_blocks(fullgraph=True, dynamic=False)
+    assert_close(model(*images, mask), eager, atol=1e-4, rtol=1e-4)
+
+
 def test_it_runs_under_bfloat16_autocast(tiny_croco, image_pair, mask):
     exact = tiny_croco(*image_pair, mask)
     with torch.autocast("cpu", torch.bfloat16):
