@@ -15,12 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from humanpt.errors import ConfigError, HumanptError, TrainingError
 
@@ -209,13 +208,17 @@ def shard(model: nn.Module, world: World, device: torch.device) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """The whole of a tensor that may be spread over processes, in each of them."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    gather = getattr(tensor, "full_tensor", None)  # a DTensor's; its module takes long to load and is seldom needed
+    return tensor if gather is None else cast(Tensor, gather())
 
 
 def spread_like(tensor: Tensor, pattern: Tensor) -> Tensor:
     """A whole tensor, which every process has, spread over them as `pattern` is."""
-    if not isinstance(pattern, DTensor):
+    if not hasattr(pattern, "full_tensor"):
         return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(pattern, DTensor)
     # No process need send what all of them have.
     return distribute_tensor(tensor.to(pattern.device), pattern.device_mesh, pattern.placements, src_data_rank=None)
 
