@@ -5,13 +5,13 @@ What the weights were trained on, and under which licences, goes with them.
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from humanpt import __version__
@@ -82,10 +82,9 @@ def _write_croco(path: Path, out: Path, tensors: dict[str, Tensor], config: CroC
         raise CheckpointError(f"{path}: {error}; export its encoder with --to timm") from None
     contents = {"model": _copies(named), "croco_kwargs": kwargs, LEDGER_KEY: ledger}
     with whole_file(out) as temporary:
-        try:
-            torch.save(contents, temporary)
-        except RuntimeError as error:  # what torch makes of a full disk
-            raise OSError(str(error).splitlines()[0]) from error
+        packed = io.BytesIO()  # torch would hide what is wrong with a disk behind an error of its own
+        torch.save(contents, packed)
+        temporary.write_bytes(packed.getbuffer())
     return {"tensors": len(named), "croco_kwargs": kwargs, "load": "CroCoNet(**file['croco_kwargs'])"}
 
 
@@ -99,10 +98,7 @@ def _write_timm(out: Path, tensors: dict[str, Tensor], config: CroCoConfig, ledg
         LEDGER_KEY: ledger,
     }
     with whole_file(out) as temporary:
-        try:
-            save_file(_copies(named), temporary, metadata)
-        except SafetensorError as error:  # it reports the system's errors as its own
-            raise OSError(str(error)) from error
+        temporary.write_bytes(save(_copies(named), metadata))
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     load = f"timm.create_model({model!r}, {given}, checkpoint_path={str(out)!r})"
     return {"tensors": len(named), "timm_model": model, "timm_arguments": arguments, "load": load}
