@@ -214,7 +214,8 @@ def _describe(weights: Weights) -> str:
         "learned": "a table of positions to be learned",
         None: "no positions in the file",
     }
-    return f"{kinds[weights.kind]}, {codes[weights.positions]}"
+    guess = ", assumed since the file does not tell" if weights.assumed else ""
+    return f"{kinds[weights.kind]}, {codes[weights.positions]}{guess}"
 
 
 def _licences(ledger: Mapping[str, Any]) -> str:

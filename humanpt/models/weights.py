@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,6 +67,8 @@ class Weights:
     """The position code that the weights were trained with; None where the file does not tell."""
     rope_base: float = 100.0
     """Base of the rotary frequencies."""
+    assumed: bool = False
+    """Whether the position code is that usual for the kind, since the file has neither settings nor tables."""
     cosine_side: int | None = None
     """Patches on a side that its sine-cosine tables are made for; None where it has none."""
 
@@ -89,7 +91,10 @@ def from_croco(weights: Mapping[str, Tensor], saved_with: Mapping[str, Any]) -> 
             unused.append(name)
         else:
             tensors[ours], theirs[ours] = tensor, name
-    positions, base = _position_code(settings)
+    kind = _kind(weights.keys())
+    assumed = not settings and "enc_pos_embed" not in weights
+    usual_code = {"pos_embed": "RoPE100"} if assumed and kind == "dust3r" else {}
+    positions, base = _position_code(usual_code | dict(settings))
     sizes = measured_sizes(tensors)
     usual = CroCoConfig()  # naver/croco's own defaults, where a file does not say otherwise
     if settings or all(getattr(usual, name) == size for name, size in sizes.items()):
@@ -104,11 +109,7 @@ def from_croco(weights: Mapping[str, Tensor], saved_with: Mapping[str, Any]) -> 
         unused = [name for name in unused if name not in fixed and not (table and name == "enc_pos_embed")]
         theirs |= dict.fromkeys(table, "enc_pos_embed")
     return Weights(
-        kind="dust3r"
-        if any(name.startswith(("dec_blocks2.", "downstream_head")) for name in weights)
-        else "croco-finetuned"
-        if any(name.startswith("head.") for name in weights)
-        else "croco",
+        kind=kind,
         tensors=tensors,
         theirs=theirs,
         unused=tuple(unused),
@@ -116,6 +117,7 @@ def from_croco(weights: Mapping[str, Tensor], saved_with: Mapping[str, Any]) -> 
         sizes=sizes,
         positions=positions,
         rope_base=base,
+        assumed=assumed,
         cosine_side=side,
     )
 
@@ -188,6 +190,12 @@ def measured_sizes(tensors: Mapping[str, Tensor]) -> dict[str, int]:
         if numbers:
             sizes[name] = len(numbers)
     return sizes
+
+
+def _kind(names: Collection[str]) -> WeightKind:
+    if any(name.startswith(("dec_blocks2.", "downstream_head")) for name in names):
+        return "dust3r"
+    return "croco-finetuned" if any(name.startswith("head.") for name in names) else "croco"
 
 
 def _called_with(text: str) -> dict[str, Any]:

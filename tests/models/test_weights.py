@@ -47,6 +47,15 @@ def test_a_file_without_settings_is_v1():
     assert len(read.sizes) == 7
 
 
+def test_a_position_code_that_a_file_does_not_tell_is_that_of_its_kind_and_marked_as_assumed():
+    weights = random_tensors(tiny())
+    assert (from_croco(weights, {}).positions, from_croco(weights, {}).assumed) == ("cosine", True)
+    weights["dec_blocks2.0.norm1.weight"] = torch.ones(32)
+    read = from_croco(weights, {})  # DUSt3R's files of safetensors keep their settings elsewhere
+    assert (read.kind, read.positions, read.rope_base, read.assumed) == ("dust3r", "rope", 100.0, True)
+    assert not from_croco(weights, {"croco_kwargs": {"pos_embed": "RoPE100"}}).assumed
+
+
 @pytest.mark.parametrize(
     "saved_with",
     [
