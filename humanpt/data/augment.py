@@ -7,6 +7,7 @@ left out, as its authors found them useless or harmful.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -77,9 +78,15 @@ class Window(NamedTuple):
 
 def random_draw(config: AugmentConfig, rng: np.random.Generator) -> Draw:
     """Draw a place and colours; always five numbers, so that what is drawn next does not depend on the strengths."""
-    left, top = rng.integers(0, config.stored_size - config.crop_size + 1, 2).tolist()
-    spread = np.array([config.brightness, config.contrast, config.saturation])
-    return Draw(left, top, *rng.uniform(1 - spread, 1 + spread).tolist())
+    left, top, brightness, contrast, saturation = rng.random(5).tolist()
+    places = config.stored_size - config.crop_size + 1
+    return Draw(
+        int(left * places),
+        int(top * places),
+        1 + config.brightness * (2 * brightness - 1),
+        1 + config.contrast * (2 * contrast - 1),
+        1 + config.saturation * (2 * saturation - 1),
+    )
 
 
 def centre_draw(config: AugmentConfig) -> Draw:
@@ -109,9 +116,11 @@ def view(rgb: Rgb, config: AugmentConfig, draw: Draw) -> Rgb:
         ValueError: if the picture is not (S, S, 3) uint8.
     """
     size = config.crop_size
-    crop = resize_square(rgb, config.stored_size)[draw.top : draw.top + size, draw.left : draw.left + size]
+    stored = resize_square(rgb, config.stored_size)
+    # Contiguous, or OpenCV takes twice as long to colour it.
+    crop = np.ascontiguousarray(stored[draw.top : draw.top + size, draw.left : draw.left + size])
     factors = (draw.brightness, draw.contrast, draw.saturation)
-    return np.ascontiguousarray(crop) if factors == (1.0, 1.0, 1.0) else _jitter(crop, *factors)
+    return crop if factors == (1.0, 1.0, 1.0) else _jitter(crop, *factors)
 
 
 def centre_view(rgb: Rgb, config: AugmentConfig) -> Rgb:
@@ -139,6 +148,7 @@ def patch_coverage(mask: NDArray[np.bool_] | None, window: Window, patches: int)
     return (rows @ mask.astype(np.float32) @ columns.T).astype(np.float32)
 
 
+@lru_cache(maxsize=1024)  # crops begin at few places
 def area_shares(start: float, side: float, patches: int, cells: int) -> NDArray[np.float32]:
     """Share of each of several equal patches of [start, start + side] that lies in each equal cell of [0, 1].
 
@@ -148,7 +158,9 @@ def area_shares(start: float, side: float, patches: int, cells: int) -> NDArray[
     edges = (start + side * np.arange(patches + 1) / patches) * cells
     cell = np.arange(cells)
     overlap = np.minimum(edges[1:, None], cell + 1) - np.maximum(edges[:-1, None], cell)
-    return (overlap.clip(0) * (patches / (side * cells))).astype(np.float32)
+    shares = (overlap.clip(0) * (patches / (side * cells))).astype(np.float32)
+    shares.flags.writeable = False
+    return shares
 
 
 def _jitter(rgb: Rgb, brightness: float, contrast: float, saturation: float) -> Rgb:

@@ -54,7 +54,7 @@ def _resize(pictures: Tensor, size: int) -> Tensor:
 @lru_cache(maxsize=8)
 def _area_matrix(size: int, side: int, device: torch.device) -> Tensor:
     """(size, side) share of each new pixel that lies in each old one."""
-    return torch.from_numpy(area_shares(0.0, 1.0, size, side)).to(device)
+    return torch.from_numpy(area_shares(0.0, 1.0, size, side).copy()).to(device)
 
 
 def _crop(pictures: Tensor, left: Tensor, top: Tensor, size: int) -> Tensor:

@@ -56,15 +56,13 @@ def decode_jpeg(data: bytes | memoryview, shrink: int = 1) -> Rgb:
     """
     # Bit for bit the picture that OpenCV decodes, in two thirds of the time: RGB straight away, and no copy.
     try:
-        if shrink == 1:
-            rgb: Rgb = simplejpeg.decode_jpeg(data, "RGB")
-        else:
+        least = {}
+        if shrink > 1:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data)
             least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)}
-            rgb = simplejpeg.decode_jpeg(data, "RGB", min_factor=shrink, **least)
+        return cast("Rgb", simplejpeg.decode_jpeg(data, "RGB", min_factor=shrink, **least))
     except ValueError:
         raise ValueError(f"{len(data)} bytes that are no picture") from None
-    return rgb
 
 
 def largest_shrink(side: int, least: int | None) -> int:

@@ -64,7 +64,7 @@ def test_evaluation_takes_the_centre_and_leaves_colours_alone(stored):
 def test_jitter_is_brightness_contrast_and_saturation_one_after_the_other(stored):
     rng = np.random.default_rng(4)
     crop, window = random_view(stored, AugmentConfig(), np.random.default_rng(4))
-    left, top = rng.integers(0, 33, 2)
+    left, top = (rng.random(2) * 33).astype(int)
     b, c, s = rng.uniform(0.6, 1.4, 3)
     colours = b * stored[top : top + 224, left : left + 224].astype(float)
     colours = c * colours + (1 - c) * (colours @ LUMA).mean()
