@@ -23,6 +23,10 @@ from humanpt.models.positions import PositionCode, cosine_table, resize_table
 
 WeightKind = Literal["humanpt", "croco", "croco-finetuned", "dust3r", "vit"]
 LEARNED_TABLE = "encoder.positions.added"
+PUBLISHED_SIDE = 14
+"""Patches on a side of the pictures that the published weights were trained on."""
+ROUNDING = 5e-3
+"""How far a table may be from ours and still be it: what storing it in bfloat16 does."""
 PREFIXES = {
     "patch_embed.": "encoder.patch_embed.",
     "enc_blocks.": "encoder.blocks.",
@@ -235,17 +239,27 @@ def _position_code(settings: Mapping[str, Any]) -> tuple[PositionCode, float]:
 def _tables(weights: Mapping[str, Tensor]) -> tuple[PositionCode, int | None, tuple[str, ...], dict[str, Tensor]]:
     """A file's position code, patches on a side of fixed tables, names of those that agree with ours, a learned one."""
     sides: dict[str, int] = {}
-    for name in ("enc_pos_embed", "dec_pos_embed"):
-        table = weights.get(name)
-        if table is None or table.ndim != 2 or math.isqrt(len(table)) ** 2 != len(table) or table.shape[1] % 4:
-            continue  # pictures that are not square: of a fine-tuned network, whose own pre-training had our table
-        side = math.isqrt(len(table))
-        if torch.allclose(table.float(), cosine_table(table.shape[1], (side, side)), atol=1e-4):
-            sides[name] = side
-    own = weights.get("enc_pos_embed")
-    if own is not None and own.ndim == 2 and "enc_pos_embed" not in sides and math.isqrt(len(own)) ** 2 == len(own):
-        return "learned", sides.get("dec_pos_embed"), tuple(sides), {LEARNED_TABLE: own}
+    square = {
+        name: math.isqrt(len(table))
+        for name in ("enc_pos_embed", "dec_pos_embed")
+        if (table := weights.get(name)) is not None and table.ndim == 2 and math.isqrt(len(table)) ** 2 == len(table)
+    }  # pictures that are not square are of a fine-tuned network, whose own pre-training had our table
+    for name, side in square.items():
+        for made_for in (side, PUBLISHED_SIDE):
+            if name not in sides and _agrees(weights[name], made_for, side):
+                sides[name] = made_for
+    if "enc_pos_embed" in square and "enc_pos_embed" not in sides:
+        return "learned", sides.get("dec_pos_embed"), tuple(sides), {LEARNED_TABLE: weights["enc_pos_embed"]}
     return "cosine", sides.get("enc_pos_embed"), tuple(sides), {}
+
+
+def _agrees(table: Tensor, made_for: int, side: int) -> bool:
+    """Whether a table is our sine-cosine one of `made_for` patches on a side, resized to `side`."""
+    width = table.shape[1]
+    if width % 4:
+        return False
+    ours = resize_table(cosine_table(width, (made_for, made_for)), (side, side))
+    return torch.allclose(table.float(), ours, atol=ROUNDING)
 
 
 def _our_name(name: str) -> str | None:

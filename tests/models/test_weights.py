@@ -91,6 +91,15 @@ def test_settings_that_cannot_be_are_refused_and_not_run(saved_with, match, caps
     assert not capsys.readouterr().out
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tables_resized_from_the_published_grid_are_known_again(dtype):
+    weights = random_tensors(tiny())
+    for name, width in (("enc_pos_embed", 64), ("dec_pos_embed", 32)):
+        weights[name] = resize_table(cosine_table(width, (14, 14)), (20, 20)).to(dtype)
+    read = from_croco(weights, {})
+    assert (read.positions, read.cosine_side, read.fixed) == ("cosine", 14, ("enc_pos_embed", "dec_pos_embed"))
+
+
 def test_tables_of_pictures_that_are_not_square_are_told_as_unused():
     weights = random_tensors(tiny()) | {"enc_pos_embed": torch.zeros(22 * 44, 64)}
     read = from_croco(weights, {"args": {"croco_args": {"img_size": (352, 704), "enc_num_heads": 4}}})
