@@ -108,10 +108,13 @@ def _row(masked: Rgb, whole: Rgb, reference: Rgb, heat: NDArray[np.float32], pat
     """One chosen patch: what was given, what is there, and where it looks; `heat` is (n, n) shares."""
     side = len(masked) // len(heat)
     top, left = (side * place for place in divmod(patch, heat.shape[1]))
+    thick = max(1, side // 12)
+    inset = thick // 2  # so that the outline stays inside of its patch
+    last = side - 1 - inset
     outlined = []
     for picture in (masked, whole):
         copy = np.ascontiguousarray(picture)
-        cv2.rectangle(copy, (left, top), (left + side - 1, top + side - 1), OUTLINE, max(1, side // 12))
+        cv2.rectangle(copy, (left + inset, top + inset), (left + last, top + last), OUTLINE, thick)
         outlined.append(copy)
     return _stack([*outlined, _heated(reference, heat)], axis=1)
 
