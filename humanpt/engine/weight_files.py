@@ -114,6 +114,11 @@ def _tensors(values: object) -> dict[str, Tensor]:
 def _unwrapped(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not weights:
         raise CheckpointError(f"{path}: it holds no weights; give another file")
+    odd = next((name for name, tensor in weights.items() if not _plain(tensor)), None)
+    if odd is not None:
+        raise CheckpointError(
+            f"{path}: its weight {odd} is sparse, quantised, complex or without values; save it as plain numbers"
+        )
     names = list(weights)
     wrapped = True
     while wrapped:
@@ -121,6 +126,12 @@ def _unwrapped(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         wrapped = prefix is not None
         names = [name.removeprefix(prefix or "") for name in names]
     return dict(zip(names, weights.values(), strict=True))
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Whether a tensor is an array of real numbers, as a network's weights are."""
+    dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return dense and not (tensor.is_quantized or tensor.is_complex())
 
 
 def _line(error: Exception) -> str:

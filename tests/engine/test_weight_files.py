@@ -86,6 +86,14 @@ def test_what_is_no_plain_weights_is_refused(tmp_path, contents, part):
     refused(tmp_path / "weights.pth", part)
 
 
+@pytest.mark.parametrize(
+    "odd", [torch.ones(2, dtype=torch.complex64), torch.ones(2, device="meta")], ids=["complex", "meta"]
+)
+def test_weights_that_are_no_plain_numbers_are_refused_by_name(tmp_path, odd):
+    torch.save({"model": WEIGHTS | {"last.odd": odd}}, tmp_path / "weights.pth")
+    refused(tmp_path / "weights.pth", "last.odd", "plain numbers")
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.4, 0.95])
 def test_a_file_cut_short_is_refused(tmp_path, zipped, share):
