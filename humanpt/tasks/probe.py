@@ -49,8 +49,8 @@ class ProbeConfig:
     test_share: float = 1 / 3
     """Share of the pictures to test on, of other people than the rest."""
     grid: int = 4
-    """Tokens are averaged in grid x grid cells, which the probe reads side by side; 1 averages over the picture. Of 1, 2
-    and 4, 4 told trained from random weights best, for bodies and for hands."""
+    """Tokens are averaged in grid x grid cells, which the probe reads side by side; 1 averages over the picture. Of
+    1, 2 and 4, 4 told trained from random weights best, for bodies and for hands."""
     batch: int = 50
     """Pictures encoded at once; without effect on the result."""
 

@@ -31,8 +31,8 @@ def given():
 
 
 def outlined(picture):
-    """Rows and columns of patches whose corner has the colour of the outline."""
-    corners = picture[::PATCH, ::PATCH]
+    """Rows and columns of patches that have the colour of the outline just inside their corner."""
+    corners = picture[2::PATCH, 2::PATCH]
     return {tuple(place) for place in np.argwhere((corners == OUTLINE).all(axis=-1)).tolist()}
 
 
