@@ -103,10 +103,20 @@ def _connect(ray: Any, address: str) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     own = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
     try:
+        if address not in ("auto", "local"):
+            _see_that_somebody_answers(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"no Ray cluster at {address} ({why}); start one with ray start, or try --ray local") from None
+
+
+def _see_that_somebody_answers(address: str) -> None:
+    """Raise OSError or ValueError at once where Ray would go on trying for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("an address is auto, local, HOST:PORT or ray://HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 class _Foreman:

@@ -260,8 +260,8 @@ def test_an_interrupted_run_on_ray_goes_on_with_or_without_it(maker, alone, tmp_
     assert content(out) == content(alone)
 
 
-@pytest.mark.slow
-def test_an_address_without_a_cluster_is_one_line(maker, tmp_path):
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])
+def test_an_address_without_a_cluster_is_one_line(maker, tmp_path, address):
     pytest.importorskip("ray")
-    with pytest.raises(InputError, match=r"no Ray cluster at 127\.0\.0\.1:1 "):
-        mkpairs.run(maker, tmp_path / "pairs", SPREAD, Silent(), ray="127.0.0.1:1")
+    with pytest.raises(InputError, match=f"no Ray cluster at {address} "):
+        mkpairs.run(maker, tmp_path / "pairs", SPREAD, Silent(), ray=address)
