@@ -113,7 +113,7 @@ def _row(masked: Rgb, whole: Rgb, reference: Rgb, heat: NDArray[np.float32], pat
     last = side - 1 - inset
     outlined = []
     for picture in (masked, whole):
-        copy = np.ascontiguousarray(picture)
+        copy = picture.copy()
         cv2.rectangle(copy, (left + inset, top + inset), (left + last, top + last), OUTLINE, thick)
         outlined.append(copy)
     return _stack([*outlined, _heated(reference, heat)], axis=1)
