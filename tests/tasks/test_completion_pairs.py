@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,12 @@ import torch
 
 from humanpt.config import from_dict, override, to_json
 from humanpt.data.augment import centre_view
-from humanpt.data.shards import Kind
-from humanpt.errors import ConfigError, InputError
+from humanpt.data.shards import Kind, PairSet
+from humanpt.errors import ConfigError, InputError, ShardError
 from humanpt.models.croco import CroCoConfig
 from humanpt.tasks.completion_config import CompletionConfig, MaskConfig, draw_mask
 from humanpt.tasks.completion_pairs import CompletionSamples, HeldOutPairs, PairBatch, collate
+from tests.tasks.conftest import write_shard
 
 NO_PERSON = np.full((14, 14), np.nan, np.float32)
 
@@ -216,6 +218,12 @@ def test_the_config_survives_being_saved():
         (lambda: CompletionConfig(view_weight=0.0, pose_weight=0.0), "one must be positive"),
         (lambda: CompletionConfig(view_weight=-1.0), "neither may be negative"),
         (lambda: CompletionConfig(view_share=1.0), "view_share is 1.0"),
+        (lambda: CompletionConfig(objective="other"), "objective is 'other'; choose completion or mae"),
+        (lambda: CompletionConfig(objective="mae"), "mae has none: set model.cross_attention=false"),
+        (lambda: CompletionConfig(model=CroCoConfig(cross_attention=False)), "set model.cross_attention=true"),
+        (lambda: CompletionConfig(decode_share=0.0), "decode_share is 0.0"),
+        (lambda: CompletionConfig(data_shares=(1.0, -1.0)), "data_shares is"),
+        (lambda: CompletionConfig(data_shares=(0.0,)), "one must be positive"),
         (lambda: CompletionConfig(heldout_batch=0), "heldout_batch at least 1"),
         (lambda: CompletionConfig(mask=MaskConfig(cross_pose=0.001)), "mask.cross_pose is 0.001; of 196 patches"),
     ],
@@ -223,3 +231,127 @@ def test_the_config_survives_being_saved():
 def test_settings_that_cannot_work_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def steps_of(samples, steps, size):
+    return [[samples[position] for position in range(step * size, (step + 1) * size)] for step in range(steps)]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.3, None])
+def test_weighted_errors_of_a_step_sum_to_the_means_of_its_kinds(pairs, everything, config, share):
+    config = replace(config, view_share=share)
+    samples = CompletionSamples(pairs, everything, config, seed=0, batch_size=10)
+    for step in steps_of(samples, 4, 10):
+        errors = {sample.pair: 0.1 + sample.pair**2 for sample in step}
+        means = [
+            np.mean([errors[sample.pair] for sample in step if sample.kind == kind])
+            for kind in Kind
+            if any(sample.kind == kind for sample in step)
+        ]
+        assert sum(sample.weight * errors[sample.pair] for sample in step) / 10 == pytest.approx(sum(means))
+
+
+def test_a_weight_is_a_function_of_the_position_alone(pairs, everything, config):
+    config = replace(config, view_share=0.3)
+    one, two = (CompletionSamples(pairs, everything, config, seed=0, batch_size=7) for _ in range(2))
+    forward = [one[position].weight for position in range(21)]
+    assert forward == [two[position].weight for position in reversed(range(21))][::-1]
+
+
+def mae(config):
+    return replace(config, objective="mae", model=replace(config.model, cross_attention=False))
+
+
+def test_the_baseline_sees_either_picture_of_the_same_pairs_and_no_other(pairs, everything, config):
+    both = CompletionSamples(pairs, everything, config, seed=0, batch_size=6)
+    alone = CompletionSamples(pairs, everything, mae(config), seed=0, batch_size=6)
+    firsts = 0
+    for position in range(60):
+        pair, single = both[position], alone[position]
+        assert (single.pair, single.image2) == (pair.pair, None)
+        first = np.array_equal(single.image1, pair.image1)
+        assert first or np.array_equal(single.image1, pair.image2)
+        assert not first or np.array_equal(single.mask, pair.mask)
+        firsts += first
+    assert 20 < firsts < 40
+    batch = collate([alone[position] for position in range(3)])
+    assert batch.to(torch.device("cpu")).views()[1] is None
+
+
+def test_the_baseline_is_measured_on_the_same_pictures_and_masks(pairs, everything, config):
+    both, alone = (HeldOutPairs(pairs, everything, c) for c in (config, mae(config)))
+    for place in range(len(both)):
+        assert all(np.array_equal(both[place][k], alone[place][k]) for k in (0, 2))
+        assert alone[place].image2 is None
+    assert alone.wrong is None
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 7), (0.25, 4), (0.01, 1)])
+def test_a_share_of_the_withheld_patches_is_predicted(pairs, everything, config, share, count):
+    samples = CompletionSamples(pairs, everything, replace(config, decode_share=share), seed=0, batch_size=6)
+    whole = CompletionSamples(pairs, everything, config, seed=0, batch_size=6)
+    batch = collate([samples[position] for position in range(6)])
+    assert (batch.predicted.sum(dim=1) == count).all()
+    assert not (batch.predicted & ~batch.mask).any()
+    assert np.array_equal(samples[3].mask, whole[3].mask)
+    assert whole[3].predicted is None
+    assert HeldOutPairs(pairs, everything, replace(config, decode_share=share))[0].predicted is None
+
+
+@pytest.mark.parametrize("objective", ["completion", "mae"])
+def test_views_are_the_same_wherever_they_are_made(pairs, everything, config, objective):
+    config = mae(config) if objective == "mae" else config
+    here, there = (
+        collate([samples[position] for position in range(6)])
+        for samples in (
+            CompletionSamples(pairs, everything, replace(config, augment_on_device=device), seed=0, batch_size=6)
+            for device in (False, True)
+        )
+    )
+    assert torch.equal(here.mask, there.mask)
+    for one, two in zip(here.views(), there.views(), strict=True):
+        assert (one is None) == (two is None)
+        if one is not None:
+            assert one.shape == two.shape
+            assert (one - two).abs().mean() < 0.02  # of colours that spread by 1
+
+
+def test_folders_are_mixed_as_asked_for(tmp_path, config):
+    for name, count in (("a", 12), ("b", 8)):
+        (tmp_path / name).mkdir()
+        write_shard(tmp_path / name / "0.h5", count)
+    pairs = PairSet.open([tmp_path / "a", tmp_path / "b"])
+    everything = np.arange(len(pairs))
+    assert np.bincount(pairs.dataset).tolist() == [12, 8]
+    samples = CompletionSamples(pairs, everything, replace(config, data_shares=(1.0, 3.0)), seed=0, batch_size=8)
+    for start in range(0, 80, 8):
+        found = [samples.locate(position) for position in range(start, start + 8)]
+        assert abs((pairs.dataset[found] == 1).sum() - 6) <= 2
+        assert abs((pairs.kind[found] == Kind.CROSS_VIEW).sum() - 4) <= 2
+    found = [samples.locate(position) for position in range(10_000)]
+    assert abs((pairs.dataset[found] == 1).mean() - 0.75) < 2e-4
+    assert abs((pairs.kind[found] == Kind.CROSS_VIEW).mean() - 0.5) < 2e-4
+    left_out = CompletionSamples(pairs, everything, replace(config, data_shares=(0.0, 1.0)), seed=0, batch_size=8)
+    assert len(left_out) == 8
+
+
+def test_shares_that_do_not_fit_the_folders_are_refused(pairs, everything, config):
+    with pytest.raises(ConfigError, match="data_shares has 2 numbers for 1 folders"):
+        CompletionSamples(pairs, everything, replace(config, data_shares=(1.0, 1.0)), seed=0, batch_size=6)
+
+
+def test_a_shard_cut_short_under_a_worker_is_one_line(tmp_path, config):
+    write_shard(tmp_path / "0.h5", 12)
+    pairs = PairSet.open([tmp_path])
+    samples = CompletionSamples(pairs, np.arange(12), config, seed=0, batch_size=6)
+    _ = samples[0]
+    os.truncate(tmp_path / "0.h5", 4096)
+    with pytest.raises(ShardError, match=r"0\.h5: was cut short while in use; bring it back whole") as told:
+        _ = samples[1]
+    assert "\n" not in str(told.value)
+    pairs.readers[0].release()
+    with pytest.raises(ShardError, match=r"0\.h5: was changed while in use"):
+        _ = samples[1]
+    (tmp_path / "0.h5").unlink()
+    with pytest.raises(ShardError, match=r"0\.h5: cannot be read any more"):
+        _ = samples[1]
