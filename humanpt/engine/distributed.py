@@ -155,8 +155,7 @@ def join(environment: Mapping[str, str] | None = None) -> Iterator[World]:
         yield world
     except Exception as error:
         if not _has_the_word(world):
-            code = error.exit_code if isinstance(error, HumanptError) else 1
-            raise SystemExit(code) from None
+            raise SystemExit(error.exit_code if isinstance(error, HumanptError) else 1) from None
         if _is_of_the_connection(error):
             raise TrainingError(
                 "another process of this run ended without a word, perhaps for want of memory or because its machine "
@@ -168,12 +167,12 @@ def join(environment: Mapping[str, str] | None = None) -> Iterator[World]:
 
 
 def _has_the_word(world: World) -> bool:
-    """Whether this process is the first that failed; true where that can no longer be found out."""
+    """Whether this process is the first that failed."""
+    store = dist.distributed_c10d._get_default_store()
     try:
-        store = dist.distributed_c10d._get_default_store()
         return bool(store.compare_set("humanpt/failed", "", str(world.rank)) == str(world.rank).encode())
-    except (dist.DistError, RuntimeError):
-        return True
+    except (dist.DistError, RuntimeError):  # it lived in the first process, which is gone and spoke for itself
+        return False
 
 
 def _is_of_the_connection(error: Exception) -> bool:

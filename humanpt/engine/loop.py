@@ -486,8 +486,6 @@ class _Run(Generic[BatchT]):
         """The figures of the held-out data, as the first process finds them."""
         with self.looking():
             heldout = self.world.share(self.task.evaluate())
-        if heldout and "loss" not in heldout:
-            raise ValueError(f"the task's evaluation gives {sorted(heldout)}; it must give a loss, or nothing at all")
         self.metrics = {f"heldout_{name}": value for name, value in heldout.items()}
         return heldout
 
@@ -510,8 +508,9 @@ class _Run(Generic[BatchT]):
     def evaluate(self) -> bool:
         """Measure on held-out data; True when this is the best so far."""
         heldout = self.measure()
-        loss = heldout["loss"] if heldout else self.over_all(self.since_eval).read()["loss"]
-        by: BestBy = "held-out loss" if heldout else "training loss"
+        measured = "loss" in heldout
+        loss = heldout["loss"] if measured else self.over_all(self.since_eval).read()["loss"]
+        by: BestBy = "held-out loss" if measured else "training loss"
         if not math.isfinite(loss):
             self.refuse(self.step, f"the {by} is {loss}")
         # A loss of the other kind, from before data was held out or no longer was, is no measure for this one.

@@ -33,21 +33,27 @@ def be_the_program(words, variables, said):
 class Program:
     """One process of a run."""
 
+    all = []  # that were ever started
+
     def __init__(self, words, variables):
         self.said = Path(tempfile.mkdtemp())
         self.process = FORKS.Process(target=be_the_program, args=(words, variables, str(self.said)))
         self.process.start()
         self.pid = self.process.pid
+        Program.all.append(self)
 
     def running(self):
         return self.process.is_alive()
 
-    def finish(self):
-        """Its exit code, standard output and standard error, once it has ended."""
-        self.process.join(60)
+    def kill(self):
         if self.running():
             self.process.kill()
             self.process.join()
+
+    def finish(self):
+        """Its exit code, standard output and standard error, once it has ended."""
+        self.process.join(60)
+        self.kill()
         return self.process.exitcode, (self.said / "out").read_text(), (self.said / "errors").read_text()
 
 
