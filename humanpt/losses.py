@@ -86,22 +86,38 @@ def pair_errors(predictions: Tensor, targets: Tensor) -> Tensor:
     return (predictions.to(targets.dtype) - targets).square().mean(dim=(1, 2))
 
 
-def completion_loss(errors: Tensor, kind: Tensor, weights: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """Average the errors of each kind of pair apart and sum: L = L_view + L_pose with weights 1 and 1.
+def completion_loss(errors: Tensor, kind: Tensor, balance: Tensor, weights: tuple[float, ...]) -> Tensor:
+    """One part of L = L_view + L_pose, each term the mean over its own kind's withheld patches in the whole step.
 
-    Pairs of one kind withhold the same number of patches, so a kind's mean is the mean over its withheld patches.
+    Pairs of one kind withhold the same number of patches, so a kind's mean is the mean over its pairs. `balance` turns
+    the mean over pairs into the sum of those means, also where a step is divided over batches and processes: the mean
+    of what the parts give is what the whole gives.
 
     Args:
         errors: (B,) from `pair_errors`.
         kind: (B,) integers that index the weights.
+        balance: (B,) pairs in the step over pairs of the same kind in the step.
         weights: one for each of K kinds.
 
     Returns:
-        The loss, a scalar to which an absent kind adds 0; and the (K,) means without weights or gradient, NaN for an
-        absent kind.
+        A scalar, to which an absent kind adds 0.
     """
-    members = kind == torch.arange(len(weights), device=kind.device)[:, None]  # (K, B)
+    of_kind = sum(weight * (kind == code) for code, weight in enumerate(weights))
+    return (errors * balance * of_kind).mean()
+
+
+def kind_means(errors: Tensor, kind: Tensor, kinds: int) -> Tensor:
+    """The mean error of each kind of pair, for the log.
+
+    Args:
+        errors: (B,) from `pair_errors`.
+        kind: (B,) integers from 0 to kinds - 1.
+        kinds: how many there are.
+
+    Returns:
+        (kinds,) means without gradient, NaN for an absent kind.
+    """
+    members = kind == torch.arange(kinds, device=kind.device)[:, None]  # (K, B)
     counts = members.sum(dim=1)
-    means = torch.where(members, errors, 0).sum(dim=1) / counts.clamp(min=1)
-    loss = sum(weight * mean for weight, mean in zip(weights, means.unbind(), strict=True))
-    return torch.as_tensor(loss), means.detach().masked_fill(counts == 0, torch.nan)
+    means = torch.where(members, errors.detach(), 0).sum(dim=1) / counts.clamp(min=1)
+    return means.masked_fill(counts == 0, torch.nan)

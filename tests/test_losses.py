@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from humanpt.losses import completion_loss, normalise_patches, pair_errors, patch_scale, patchify, unpatchify
+from humanpt.losses import (
+    completion_loss,
+    kind_means,
+    normalise_patches,
+    pair_errors,
+    patch_scale,
+    patchify,
+    unpatchify,
+)
 
 
 def noise(*shape, seed=0):
@@ -45,10 +53,15 @@ def test_normalising_is_undone_by_the_patch_scale():
     assert_close(normalise_patches(patches) * spread + mean, patches)
 
 
+def balance_of(kind):
+    """Pairs over pairs of the same kind."""
+    return torch.tensor([len(kind) / kind.count(one) for one in kind])
+
+
 def test_each_kind_is_averaged_apart():
-    errors, kind = torch.tensor([1.0, 2.0, 6.0]), torch.tensor([0, 1, 1])
-    loss, means = completion_loss(errors, kind, (1.0, 1.0))
-    assert (loss.item(), means.tolist()) == (5.0, [1.0, 4.0])
+    errors, kind = torch.tensor([1.0, 2.0, 6.0]), [0, 1, 1]
+    loss = completion_loss(errors, torch.tensor(kind), balance_of(kind), (1.0, 1.0))
+    assert (loss.item(), kind_means(errors, torch.tensor(kind), 2).tolist()) == (pytest.approx(5.0), [1.0, 4.0])
 
 
 def test_the_loss_is_the_sum_over_patches_written_out():
@@ -58,24 +71,34 @@ def test_the_loss_is_the_sum_over_patches_written_out():
         for patch in range(5):
             totals[kind[pair]] += (predictions[pair, patch] - targets[pair, patch]).square().mean().item()
             counts[kind[pair]] += 1
-    loss, _ = completion_loss(pair_errors(predictions, targets), torch.tensor(kind), (1.0, 1.0))
+    errors = pair_errors(predictions, targets)
+    loss = completion_loss(errors, torch.tensor(kind), balance_of(kind), (1.0, 1.0))
     assert loss.item() == pytest.approx(totals[0] / counts[0] + totals[1] / counts[1])
 
 
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_a_divided_step_has_the_loss_of_the_whole(parts):
+    errors, kind = torch.rand(8), [0, 0, 0, 1, 1, 1, 1, 1]  # some parts hold one kind alone
+    balance, weights = balance_of(kind), (1.0, 0.5)
+    whole = completion_loss(errors, torch.tensor(kind), balance, weights)
+    divided = zip(errors.chunk(parts), torch.tensor(kind).chunk(parts), balance.chunk(parts), strict=True)
+    assert_close(torch.stack([completion_loss(*part, weights) for part in divided]).mean(), whole)
+
+
 def test_a_kind_that_is_absent_adds_nothing_and_spoils_no_gradient():
-    errors = torch.tensor([1.0, 3.0], requires_grad=True)
-    loss, means = completion_loss(errors, torch.tensor([1, 1]), (1.0, 1.0))
+    errors, kind = torch.tensor([1.0, 3.0], requires_grad=True), torch.tensor([1, 1])
+    loss = completion_loss(errors, kind, torch.ones(2), (1.0, 1.0))
     loss.backward()
     assert loss.item() == 2.0
-    assert math.isnan(means[0])
+    assert math.isnan(kind_means(errors, kind, 2)[0])
     assert errors.grad.tolist() == [0.5, 0.5]
 
 
 def test_a_weight_of_zero_leaves_a_kind_out():
     errors = torch.tensor([1.0, 3.0], requires_grad=True)
-    loss, means = completion_loss(errors, torch.tensor([0, 1]), (1.0, 0.0))
+    loss = completion_loss(errors, torch.tensor([0, 1]), torch.tensor([2.0, 2.0]), (1.0, 0.0))
     loss.backward()
-    assert (loss.item(), means.tolist(), errors.grad.tolist()) == (1.0, [1.0, 3.0], [1.0, 0.0])
+    assert (loss.item(), errors.grad.tolist()) == (1.0, [1.0, 0.0])
 
 
 def test_errors_of_rounded_predictions_are_summed_in_full_precision():

@@ -15,6 +15,7 @@ from humanpt.cli.options import Device, Hand, Json, Overrides, Resume, Seed
 from humanpt.errors import HumanptError, NothingFoundError
 
 INTERRUPTED = 130  # what shells use for "ended by Ctrl-C"
+RESUME_ME = 75  # sysexits' "try again later": saved and stopped because the machine is wanted back
 
 
 class _Commands(TyperGroup):
@@ -171,15 +172,31 @@ def pretrain(
     recipe: Annotated[
         str, typer.Option(help="tiny, vits16_small, vitb16_small, vitb16_base or vitl16_base.")
     ] = "vits16_small",
+    objective: Annotated[
+        Literal["completion", "mae"] | None,
+        typer.Option(help="mae completes single pictures: the baseline.", show_default="completion"),
+    ] = None,
+    kinds: Annotated[
+        Literal["both", "view", "pose"] | None,
+        typer.Option(help="Train on cross-view pairs, cross-pose pairs or both.", show_default="both"),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run.", show_default="the recipe's")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs per step.", show_default="the recipe's")] = None,
-    init: Annotated[Path | None, typer.Option(help="A run or checkpoint to take the first weights from.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="First weights: a run, a checkpoint, a file of CroCo, DUSt3R, MAE, timm.")
+    ] = None,
     device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(help="auto: bf16 where the device has it.", show_default="the recipe's"),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random draw.", show_default="0")] = None,
+    augment_on_device: Annotated[
+        bool, typer.Option("--augment-on-device", help="Cut and colour pictures on the device, in batch.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the run would take (size, memory, time); write nothing.")
+    ] = False,
     resume: Resume = False,
     overrides: Overrides = None,
     json: Json = False,
@@ -187,16 +204,23 @@ def pretrain(
     """Pre-train an encoder: complete one masked picture with the help of the other.
 
     Reads the shards that mkpairs wrote; without any it generates people or hands and trains on these. Ends with
-    RUN/report.html: loss curves, completed pictures, and whether the right reference helps more than a wrong one. --set
-    reaches every field, for example --set optim.base_lr=3e-4.
+    RUN/report.html: loss curves, completed pictures, whether the right reference helps more than a wrong one, and what
+    a linear probe reads from the features. --set reaches every field, for example --set optim.base_lr=3e-4.
+
+    Several GPUs or machines: torchrun --nproc-per-node 8 -m humanpt pretrain ... SIGTERM and SIGUSR1 save and exit with
+    code 75; the same command with --resume goes on, on as many processes as there are then.
     """
     from humanpt.cli.console import Bars, print_json
-    from humanpt.cli.results import show_pretrain
+    from humanpt.cli.results import show_dry_run, show_pretrain
     from humanpt.commands import pretrain as command
     from humanpt.recipes import pretrain_recipe
 
     subject: Literal["body", "hand"] = "hand" if hand else "body"
+    weights = {"view": ["task.pose_weight=0"], "pose": ["task.view_weight=0"]}
     changes = [
+        *(["task.objective=mae", "task.model.cross_attention=false"] if objective == "mae" else []),
+        *weights.get(kinds or "both", []),
+        *(["task.augment_on_device=true"] if augment_on_device else []),
         *([f"loop.steps={steps}"] if steps else []),
         *([f"loop.batch_size={batch_size}"] if batch_size else []),
         *([f"precision={precision}"] if precision else []),
@@ -213,13 +237,14 @@ def pretrain(
             device=device,
             init=init,
             resume=resume,
+            dry=dry_run,
         )
-    if json:
-        print_json(summary)
-    else:
-        show_pretrain(summary)
-    if summary["interrupted"]:
-        sys.exit(INTERRUPTED)
+    if dry_run:
+        (print_json if json else show_dry_run)(summary)
+        return
+    if "command" in summary:  # of several processes the first alone speaks
+        (print_json if json else show_pretrain)(summary)
+    _leave_if_stopped(summary)
 
 
 @app.command()
@@ -280,8 +305,13 @@ def finetune(
         print_json(summary)
     else:
         show_finetune(summary)
+    _leave_if_stopped(summary)
+
+
+def _leave_if_stopped(summary: dict[str, Any]) -> None:
+    """End with the exit code of a run that was stopped."""
     if summary["interrupted"]:
-        sys.exit(INTERRUPTED)
+        sys.exit(INTERRUPTED if summary["stopped_by"] == "SIGINT" else RESUME_ME)
 
 
 @app.command()

@@ -73,6 +73,23 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def size_text(size: float) -> str:
+    """Bytes in the unit that fits."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} GiB"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds in the unit that fits."""
+    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def print_json(document: Any) -> None:
     """The one document of `--json`."""
     typer.echo(json.dumps(finite(document), indent=2))

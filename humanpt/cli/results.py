@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from humanpt.cli.console import counted, print_line, print_table
+from humanpt.cli.console import counted, duration_text, print_line, print_table, size_text
 
 
 def show_mkpairs(summary: dict[str, Any]) -> None:
@@ -64,6 +64,27 @@ def show_doctor(found: dict[str, Any]) -> None:
     print_line("all is well" if found["ok"] else counted(len(found["problems"]), "problem"))
 
 
+def show_dry_run(found: dict[str, Any]) -> None:
+    """What a run would take."""
+    parameters, flops, memory, disk = (found[name] for name in ("parameters", "flops", "memory", "disk"))
+    step = found["seconds_per_step"]
+    rows = [
+        ("parameters", f"{parameters['total']:,} (encoder {parameters['encoder']:,})"),
+        ("GFLOP per pair, forward; step", f"{flops['forward_per_pair'] / 1e9:.3g}; {flops['step_per_pair'] / 1e9:.3g}"),
+        ("memory of a step, about", size_text(memory["total"])),
+        ("memory there", "unknown" if memory["available"] is None else size_text(memory["available"])),
+        ("checkpoint; most on disk", f"{size_text(disk['checkpoint'])}; {size_text(disk['most'])}"),
+        ("steps of so many pairs", f"{found['steps']:,} of {found['batch_size']}"),
+        ("epochs of so many pairs", f"{found['epochs']:.4g} of {found['training_pairs']:,}"),
+        ("seconds per step, about", f"{step['expected']:.3g} (limited by {found['limits']})"),
+        ("time of the run, about", duration_text(found["seconds"])),
+    ]
+    print_table(f"{found['recipe']}, {found['subject']}: {found['device']}, {found['precision']}", ("", ""), rows)
+    for line in found["advice"]:
+        print_line(f"note: {line}")
+    print_line("nothing was trained and nothing written; evaluations and saves take time besides")
+
+
 def show_pretrain(summary: dict[str, Any]) -> None:
     """The outcome of `pretrain`."""
     figures = summary["figures"]
@@ -78,7 +99,11 @@ def show_pretrain(summary: dict[str, Any]) -> None:
         rows.append(("best, at step", f"{summary['best_loss']:.4f}, {summary['best_step']}"))
     if "heldout_margin" in figures:
         rows.append(("wrong reference", f"{figures['heldout_margin']:+.1%} held-out error"))
+    if "heldout_probe_pa_mm" in figures:
+        rows.append(("linear probe of 3D key points, aligned", f"{figures['heldout_probe_pa_mm']:.1f} mm"))
     print_table(f"{summary['recipe']}, {summary['subject']}", ("", ""), rows)
+    for warning in summary["warnings"]:
+        print_line(f"warning: {warning}")
     if summary["interrupted"]:
         print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
     print_line(f"weights: {summary['best'] or summary['last']}")

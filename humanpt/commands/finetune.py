@@ -31,6 +31,7 @@ from humanpt.detect.detector import DetectConfig
 from humanpt.detect.heatmap import SCALE_AT, SIDE, OwnDetector, save_weights
 from humanpt.detect.matching import Matches, match, recall_at
 from humanpt.engine.checkpoint import Provenance, load_weights, read_header
+from humanpt.engine.distributed import ALONE
 from humanpt.engine.loop import LAST, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
@@ -163,7 +164,7 @@ def run(
     report.note(f"{out}: {ledger['cutouts']} cut-outs, {ledger['photographs']} photographs, {describe_device(where)}")
     result = train(
         task,
-        partial(make_batches, DetectionSamples(training, config.seed), collate, config.loop, config.workers),
+        partial(make_batches, DetectionSamples(training, config.seed), collate, config.loop, config.workers, ALONE),
         loop=config.loop,
         optim=config.optim,
         epoch_size=config.loop.batch_size * 1000,
@@ -305,6 +306,7 @@ def _summary(
         "precision": precision,
         "steps": result.steps,
         "interrupted": result.interrupted,
+        "stopped_by": result.stopped_by,
         "seconds": result.seconds,
         "pictures_per_second": result.samples_per_second,
         "figures": figures,

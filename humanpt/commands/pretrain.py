@@ -6,7 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Literal
@@ -18,17 +18,29 @@ from numpy.typing import NDArray
 
 from humanpt import __version__
 from humanpt.commands.generated_pairs import pairs_at_hand
+from humanpt.commands.initialise import decided_by, initialise
+from humanpt.commands.probe_set import probe_pairs
 from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used
 from humanpt.config import field_names, from_dict, override, to_dict, to_json
 from humanpt.data.shards import PairSet
-from humanpt.engine.checkpoint import Header, Provenance, load_weights, read_header
-from humanpt.engine.loop import BEST, LAST, LOG, LoopConfig, TrainResult, train
+from humanpt.engine.checkpoint import Header, Provenance, read_header
+from humanpt.engine.distributed import World, join
+from humanpt.engine.loop import LAST, LOG, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
-from humanpt.engine.report import Report
-from humanpt.engine.runtime import autocast, choose_device, choose_precision, describe_device, seed_everything
+from humanpt.engine.report import Report, Silent
+from humanpt.engine.runtime import (
+    Precision,
+    autocast,
+    choose_device,
+    choose_precision,
+    describe_device,
+    seed_everything,
+)
 from humanpt.errors import CheckpointError, ConfigError, InputError
 from humanpt.files import write_json, write_whole
+from humanpt.models.attention import fastest_attention
 from humanpt.pages.training import write_training_report
+from humanpt.tasks.attention_maps import AttentionPanel
 from humanpt.tasks.completion import (
     CompletionConfig,
     CompletionSamples,
@@ -37,6 +49,8 @@ from humanpt.tasks.completion import (
     Panel,
     collate,
 )
+from humanpt.tasks.completion_health import Health, data_warnings
+from humanpt.tasks.probe import Probe, ProbeConfig
 
 REPORT = "report.html"
 PANELS = 6  # completed pictures of each kind in the report
@@ -58,10 +72,18 @@ class PretrainConfig:
     """Length, batch, and when to log, evaluate and save."""
     heldout: float = 0.1
     """Share of the pairs that is held out, by whole clips; with a single clip nothing is."""
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    """What is read from the frozen features at every evaluation."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """What products are computed in; auto takes bf16 where the device multiplies in it."""
+    attention: Literal["auto", "fused", "plain"] = "auto"
+    """Kernel of attention; auto measures both when a run begins, and the faster one is kept in the run's config."""
+    compile: bool | None = None
+    """Whether blocks are compiled by torch.compile; None compiles them on CUDA."""
+    checkpoint_activations: bool = False
+    """Whether blocks compute what is inside them again backward: less memory for more time, equal results."""
     workers: int = 2
-    """Processes that read and augment pairs."""
+    """Processes that read and augment pairs, for each process that trains."""
     threads: int | None = None
     """CPU threads of the network; None leaves it to torch. Part of what makes two runs on a CPU equal to the bit."""
     seed: int = 0
@@ -86,8 +108,9 @@ def run(
     device: str = "auto",
     init: Path | None = None,
     resume: bool = False,
+    dry: bool = False,
 ) -> dict[str, Any]:
-    """Pre-train, or go on with a run.
+    """Pre-train, or go on with a run; by one process, or by as many as torchrun starts.
 
     Args:
         config: a recipe's config.
@@ -96,77 +119,170 @@ def run(
             run was begun with.
         out: the run's folder; None names a new one under runs/, or on resuming the newest of this recipe there.
         device: as for `choose_device`.
-        init: a run or checkpoint whose weights to start from.
+        init: a run, a checkpoint or a file of weights by others to start from; see `commands.initialise`.
         resume: go on from the run's last checkpoint.
+        dry: train nothing and write nothing, but say what the run would take.
 
     Returns:
-        The summary, as written to `summary.json` of the run.
+        The summary, as written to `summary.json` of the run; or what `commands.dry_run` says.
 
     Raises:
         HumanptError: of some kind, for whatever a user can mend.
     """
     if resume and init is not None:
         raise ConfigError("--resume goes on with the run's own weights; leave out --init")
-    where = choose_device(device)
-    name = f"{config.subject}-{config.recipe}"
-    out = out or (newest_run(name) if resume else new_run(name))
-    last = out / LAST
     for change in changes:
         if change.partition("=")[0].strip() in ("recipe", "subject"):
             raise ConfigError(f"--set {change}: choose these by --recipe, and by --hand or --body")
-    if resume:
-        begun, header = _begun_with(out, config)
-        config = override(begun, changes)
-        _tell_changes(begun, config, report)
-        data = data or [Path(folder) for folder in header.provenance.ledger["data"]]
-    else:
-        refuse_used(out)
-        config = override(config, changes)
-        data = data or [pairs_at_hand(config.subject, report)]
-    how = choose_precision(config.precision, where)
+    with join() as world:
+        report = report if world.is_first else Silent()
+        where = world.own(choose_device(device))
+        name = f"{config.subject}-{config.recipe}"
+        out = world.share(out or (newest_run(name) if resume else new_run(name)))
+        if resume:
+            begun, header = _begun_with(out, config)
+            config = override(begun, changes)
+            _tell_changes(begun, config, report)
+            data = data or [Path(folder) for folder in header.provenance.ledger["data"]]
+        else:
+            header = None
+            with world.first_alone():
+                if world.is_first and not dry:
+                    refuse_used(out)
+            config = override(config, changes)
+            if init is not None:
+                task = config.task
+                config = replace(config, task=replace(task, model=decided_by(init, task.model)))
+            with world.first_alone():
+                data = data or [pairs_at_hand(config.subject, report)]
+        if dry:
+            return _dry_run(config, data, out, where, world, report)
+        return _train(config, data, out, where, world, report, init, header)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pairs:
+    """The pairs of a run and their split."""
+
+    all: PairSet
+    training: NDArray[np.int64]
+    heldout: NDArray[np.int64]
+    samples: CompletionSamples
+
+
+def _open_pairs(config: PretrainConfig, data: Sequence[Path]) -> _Pairs:
     pairs = PairSet.open(data, subject_kind=config.subject)
     training, heldout = pairs.split(config.heldout, config.seed)
-    # A process per core is the parallelism; and it is set here because OpenCV's threads do not survive a fork: a loader
-    # process that touched them would wait for ever.
-    cv2.setNumThreads(1)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    seed_everything(config.seed)
-    task = CompletionTask(config.task, HeldOutPairs(pairs, heldout, config.task))
     samples = CompletionSamples(pairs, training, config.task, config.seed, config.loop.batch_size)
     if config.loop.batch_size > len(samples):
         raise ConfigError(
             f"batch_size is {config.loop.batch_size}, but there are only {len(samples)} training pairs; "
             f"take --batch-size {len(samples)} or less, or make more pairs"
         )
-    ledger = _ledger(pairs, training, heldout, data)
-    if resume:
-        _same_data(header.provenance.ledger, ledger, last)
+    return _Pairs(all=pairs, training=training, heldout=heldout, samples=samples)
+
+
+def _settle(config: PretrainConfig, where: torch.device, how: Precision) -> PretrainConfig:
+    """The config with what a run measures at its beginning, so that a resumed one computes alike."""
+    if config.attention != "auto":
+        return config
+    dtype = torch.bfloat16 if how == "bf16" else torch.float32
+    return replace(config, attention=fastest_attention(config.task.model, where, dtype))
+
+
+def _make_task(
+    config: PretrainConfig, pairs: _Pairs, where: torch.device, world: World, report: Report
+) -> CompletionTask:
+    """The network with its held-out pairs and its probe, ready to train."""
+    # A process per core is the parallelism; and it is set here because OpenCV's threads do not survive a fork: a loader
+    # process that touched them would wait for ever.
+    cv2.setNumThreads(1)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    probe = None
+    if config.probe.pictures:
+        with world.first_alone():
+            probe = Probe(probe_pairs(config.subject, config.probe, report), config.probe, config.task.augment)
+    seed_everything(config.seed)
+    task = CompletionTask(config.task, HeldOutPairs(pairs.all, pairs.heldout, config.task), probe=probe)
+    assert config.attention != "auto"
+    task.model.attention = config.attention
+    task.model.checkpoint_activations = config.checkpoint_activations
+    if where.type == "cuda" if config.compile is None else config.compile:
+        task.model.compile_blocks()
+    return task
+
+
+def _dry_run(
+    config: PretrainConfig, data: Sequence[Path], out: Path, where: torch.device, world: World, report: Report
+) -> dict[str, Any]:
+    from humanpt.commands.dry_run import dry_run  # which measures by the config of this module
+
+    how = choose_precision(config.precision, where)
+    pairs = _open_pairs(config, data)
+    config = _settle(replace(config, probe=replace(config.probe, pictures=0), compile=False), where, how)
+    task = _make_task(config, pairs, where, world, report)
+    return dry_run(config, task, pairs.samples, out, report, device=where, precision=how, processes=world.size)
+
+
+def _train(
+    config: PretrainConfig,
+    data: Sequence[Path],
+    out: Path,
+    where: torch.device,
+    world: World,
+    report: Report,
+    init: Path | None,
+    header: Header | None,
+) -> dict[str, Any]:
+    """Train a run that is begun with `config`, or goes on from the checkpoint of `header`."""
+    how = choose_precision(config.precision, where)
+    pairs = _open_pairs(config, data)
+    config = world.share(_settle(config, where, how))
+    task = _make_task(config, pairs, where, world, report)
+    ledger = _ledger(pairs.all, pairs.training, pairs.heldout, data)
+    if header is not None:
+        _same_data(header.provenance.ledger, ledger, out / LAST)
         ledger["init"] = header.provenance.ledger["init"]
     elif init is not None:
-        ledger["init"] = _initialise(task, init, report)
-    write_whole(out / CONFIG, to_json(config) + "\n")
-    report.note(f"{out}: {len(samples)} pairs to train on, {len(heldout)} held out, {describe_device(where)}, {how}")
-    total = config.loop.total_steps(len(samples))
-    report.stage(f"pre-training {config.recipe}", total, "step")
+        ledger["init"] = initialise(task.model, init, report)
+    if world.is_first:
+        write_whole(out / CONFIG, to_json(config) + "\n")
+    count, batch = len(pairs.samples), config.loop.batch_size
+    report.note(f"{out}: {count} pairs to train on, {len(pairs.heldout)} held out, {describe_device(where)}, {how}")
+    doubts = data_warnings(pairs.all, pairs.training, pairs.heldout, config.task) if world.is_first else []
+    for doubt in doubts:
+        report.note(f"warning: {doubt}")
+    report.stage(f"pre-training {config.recipe}", config.loop.total_steps(count), "step")
     result = train(
         task,
-        partial(make_batches, samples, collate, config.loop, config.workers),
+        partial(make_batches, pairs.samples, collate, config.loop, config.workers, world),
         loop=config.loop,
         optim=config.optim,
-        epoch_size=len(samples),
+        epoch_size=count,
         out=out,
         provenance=Provenance(recipe=config.recipe, config=to_dict(config), ledger=ledger),
         device=where,
         precision=how,
         report=report,
-        resume=last if resume else None,
+        resume=None if header is None else out / LAST,
+        world=world,
+        watch=Health(
+            warmup=config.optim.schedule(batch, count / batch).warmup,
+            normalised=config.task.normalise_target,
+            workers=config.workers,
+            past=_read_log(out / LOG) if header is not None else (),
+        ),
     )
-    with torch.no_grad(), autocast(where, how):
-        panels = _panels(task, pairs, training, heldout, config)
+    task.model.eval()
+    with torch.no_grad(), autocast(where, how):  # by all processes, which may hold the network between them
+        panels, attention = _panels(task, pairs, config)
+    if not world.is_first:
+        return {"stopped_by": result.stopped_by, "interrupted": result.interrupted}
     log = _read_log(out / LOG)
-    summary = _summary(config, result, log, ledger, out, describe_device(where), how)
-    write_training_report(out / REPORT, summary, log, panels)
+    warnings = [*doubts, *result.warnings]
+    summary = _summary(config, result, log, ledger, warnings, out, describe_device(where), how)
+    write_training_report(out / REPORT, summary, log, panels, attention)
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -194,13 +310,6 @@ def _begun_with(out: Path, config: PretrainConfig) -> tuple[PretrainConfig, Head
             f"{out}: was begun with --recipe {begun.recipe} --{begun.subject}; give the same to resume it"
         )
     return begun, header
-
-
-def _initialise(task: CompletionTask, init: Path, report: Report) -> dict[str, Any]:
-    """Take weights from a checkpoint, or from the best one of a run; where these come from, for the ledger."""
-    file = init if not init.is_dir() else init / BEST if (init / BEST).is_file() else init / LAST
-    report.note(f"{file}: {load_weights(file, task.model).summary()}")
-    return {"file": str(file), "ledger": dict(read_header(file).provenance.ledger)}
 
 
 def _ledger(
@@ -235,20 +344,20 @@ def _same_data(begun: Mapping[str, Any], ledger: Mapping[str, Any], last: Path) 
 
 
 def _panels(
-    task: CompletionTask,
-    pairs: PairSet,
-    training: NDArray[np.int64],
-    heldout: NDArray[np.int64],
-    config: PretrainConfig,
-) -> dict[str, list[Panel]]:
-    """Completed pictures for the report, some of training and some of held-out pairs."""
-    task.model.eval()
-    found = {}
-    for name, rows in (("held out", heldout), ("training", training)):
-        shown = HeldOutPairs(pairs, rows, config.task)
-        count = min(PANELS, len(shown))
-        found[name] = task.panels(collate([shown[place] for place in range(count)])) if count else []
-    return found
+    task: CompletionTask, pairs: _Pairs, config: PretrainConfig
+) -> tuple[dict[str, list[Panel]], list[AttentionPanel]]:
+    """Completed pictures for the report, some of training and some of held-out pairs, and where patches look."""
+    found: dict[str, list[Panel]] = {}
+    attention: list[AttentionPanel] = []
+    for name, rows in (("held out", pairs.heldout), ("training", pairs.training)):
+        shown = HeldOutPairs(pairs.all, rows, config.task)
+        if not len(shown):
+            found[name] = []
+            continue
+        batch = collate([shown[place] for place in range(min(PANELS, len(shown)))])
+        found[name] = task.panels(batch)
+        attention = attention or task.attention(batch)
+    return found, attention
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
@@ -260,6 +369,7 @@ def _summary(
     result: TrainResult,
     log: Sequence[Mapping[str, Any]],
     ledger: dict[str, Any],
+    warnings: Sequence[str],
     out: Path,
     device: str,
     precision: str,
@@ -277,6 +387,8 @@ def _summary(
         "precision": precision,
         "steps": result.steps,
         "interrupted": result.interrupted,
+        "stopped_by": result.stopped_by,
+        "warnings": list(warnings),
         "seconds": result.seconds,
         "pairs_per_second": result.samples_per_second,
         "figures": newest,

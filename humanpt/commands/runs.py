@@ -12,7 +12,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from humanpt.data.order import StreamBatches
+from humanpt.engine.distributed import World
 from humanpt.engine.loop import LAST, LOG, LoopConfig
+from humanpt.engine.run_folder import LOCK
 from humanpt.errors import InputError, OutputError
 
 CONFIG = "config.json"
@@ -52,7 +54,7 @@ def refuse_used(out: Path, also: frozenset[str] = frozenset()) -> None:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; --out names a folder")
-    left = {CONFIG, LOG, "tensorboard", *also}
+    left = {CONFIG, LOG, LOCK, "tensorboard", *also}
     held = sorted({path.name for path in out.iterdir()} - left) if out.is_dir() else []
     if LAST in held:
         raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
@@ -65,20 +67,28 @@ def make_batches(
     collate: Callable[[list[Sample]], Made],
     loop: LoopConfig,
     workers: int,
+    world: World,
     first_step: int,
 ) -> Iterator[Made]:
-    """The batches of a stream of samples from a step on; see `engine.task.Batches`.
+    """This process's batches of a stream of samples from a step on; see `engine.task.Batches`.
 
     Args:
         samples: sample p of which is what stands at stream position p.
         collate: makes a batch of samples.
         loop: size of a step, and the batches it is made of.
         workers: processes that read; 0 reads in this one.
+        world: the processes that share a step.
         first_step: the first step wanted, from 0.
     """
     loader: DataLoader[Any] = DataLoader(
         samples,
-        batch_sampler=StreamBatches(loop.batch_size, start_step=first_step, accumulate=loop.accumulate),
+        batch_sampler=StreamBatches(
+            loop.batch_size,
+            start_step=first_step,
+            rank=world.rank,
+            world_size=world.size,
+            accumulate=loop.accumulate,
+        ),
         num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),

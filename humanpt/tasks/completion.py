@@ -8,6 +8,7 @@ Letters: B batch, N patches, M withheld ones, S side of a picture, P patch size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,12 +18,22 @@ from torch import Tensor
 
 from humanpt.data.image import Rgb
 from humanpt.data.shards import Kind
-from humanpt.losses import completion_loss, normalise_patches, pair_errors, patch_scale, patchify, unpatchify
+from humanpt.losses import (
+    completion_loss,
+    kind_means,
+    normalise_patches,
+    pair_errors,
+    patch_scale,
+    patchify,
+    unpatchify,
+)
 from humanpt.models.croco import CroCo
 from humanpt.models.positions import kept, places
 from humanpt.models.vit import denormalise, normalise
+from humanpt.tasks.attention_maps import AttentionPanel, attention_panels
 from humanpt.tasks.completion_config import KIND_NAMES, CompletionConfig, MaskConfig, draw_mask
 from humanpt.tasks.completion_pairs import CompletionSamples, HeldOutPairs, PairBatch, PairSample, collate
+from humanpt.tasks.probe import Probe
 
 __all__ = [
     "KIND_NAMES",
@@ -38,6 +49,8 @@ __all__ = [
     "draw_mask",
 ]
 
+SHOWN = 4  # held-out pairs of which there are pictures while a run goes on
+
 
 class Panel(NamedTuple):
     """A completed picture for people to look at; (S, S, 3) uint8 each."""
@@ -48,8 +61,8 @@ class Panel(NamedTuple):
     """The same with the predictions, brought to the mean and spread of the true patches, in their places."""
     truth: Rgb
     """The first picture."""
-    reference: Rgb
-    """The second picture."""
+    reference: Rgb | None
+    """The second picture; None where a picture is completed from itself."""
     kind: Kind
 
 
@@ -60,13 +73,19 @@ class CompletionTask:
         config: everything about it.
         heldout: the pairs to evaluate on; None for a task that only trains.
         model: the network; None makes one by the config from torch's random generator.
+        probe: what reads poses from the frozen features at every evaluation; None for nothing.
     """
 
     def __init__(
-        self, config: CompletionConfig, heldout: HeldOutPairs | None = None, model: CroCo | None = None
+        self,
+        config: CompletionConfig,
+        heldout: HeldOutPairs | None = None,
+        model: CroCo | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.config = config
         self.heldout = heldout
+        self.probe = probe
         self.model = CroCo(config.model) if model is None else model
 
     def loss(self, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -80,64 +99,64 @@ class CompletionTask:
             predictions = self.model(image1[rows], reference, mask, predicted)
             return pair_errors(predictions, self._targets(image1[rows], mask if predicted is None else predicted))
 
-        loss, means = completion_loss(_by_count(batch.mask, errors), batch.kind, self.config.weights)
-        return loss, dict(zip(KIND_NAMES, means.unbind(), strict=True))
+        measured = _by_count(batch.mask, errors)
+        loss = completion_loss(measured, batch.kind, batch.weight, self.config.weights)
+        return loss, dict(zip(KIND_NAMES, kind_means(measured, batch.kind, len(KIND_NAMES)).unbind(), strict=True))
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Held-out loss, and what the second picture is worth.
+        """Held-out loss, what the second picture is worth, and what a probe reads from the frozen features.
 
         Returns:
             `loss`, as in training; `cross_view` and `cross_pose`, where there are such pairs; and, averaged over pairs,
             the error with the right second picture (`right`), with one of another sequence (`shuffled`), and with one
             of the mean colour (`none`). `margin` is (shuffled - right) / right, `margin_none` (none - right) / right.
-            In a set of one sequence nothing is shuffled. Empty when nothing is held out.
+            In a set of one sequence nothing is shuffled; without second pictures there is `right` alone. Where nothing
+            is held out, all of these are absent. With a probe its figures, see `tasks.probe`.
         """
+        probed = {} if self.probe is None else self.probe.measure(self.model)
+        return self._heldout_figures() | probed
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, Rgb]:
+        """Completed held-out pictures, and where withheld patches look in the second picture."""
         if self.heldout is None or not len(self.heldout):
             return {}
-        count, size = len(self.heldout), self.config.heldout_batch
-        parts = [self._reference_errors(start, min(start + size, count)) for start in range(0, count, size)]
-        right, none, *shuffled = torch.cat(parts, dim=1).double()
-        kind = torch.from_numpy(self.heldout.pairs.kind[self.heldout.indices].astype(np.int64))
-        loss, means = completion_loss(right, kind, self.config.weights)
-        figures = {"loss": float(loss)}
-        figures |= {name: float(mean) for name, mean in zip(KIND_NAMES, means, strict=True) if not mean.isnan()}
-        figures |= {"right": float(right.mean()), "none": float(none.mean())}
-        figures["margin_none"] = figures["none"] / figures["right"] - 1
-        if shuffled:
-            figures["shuffled"] = float(shuffled[0].mean())
-            figures["margin"] = figures["shuffled"] / figures["right"] - 1
-        return figures
+        batch = collate([self.heldout[place] for place in range(min(SHOWN, len(self.heldout)))])
+        found = {
+            f"completed/{number}": np.hstack([picture for picture in panel[:4] if picture is not None])
+            for number, panel in enumerate(self.panels(batch))
+        }
+        return found | {f"attention/{number}": panel.picture for number, panel in enumerate(self.attention(batch))}
 
-    def pictures(self) -> dict[str, Rgb]:
-        """None."""
-        return {}
+    @torch.no_grad()
+    def attention(self, batch: PairBatch) -> list[AttentionPanel]:
+        """Where withheld patches look in the second pictures of a batch; nothing where there are none."""
+        batch = batch.to(self._device)
+        image1, image2 = batch.views()
+        return [] if image2 is None else attention_panels(self.model, image1, image2, batch.mask, batch.kind)
 
     @torch.no_grad()
     def panels(self, batch: PairBatch) -> list[Panel]:
         """Complete the pictures of a batch for people to look at, one panel for each pair."""
         batch = batch.to(self._device)
-        assert batch.image2 is not None
-        image1, image2 = normalise(batch.image1), normalise(batch.image2)
+        image1, image2 = batch.views()
         patch_size, grid = self.config.model.patch_size, self.config.model.grid
         masked, completed = patchify(image1, patch_size), patchify(image1, patch_size)
         for row, mask in enumerate(batch.mask):  # one by one: pairs of two kinds may withhold different numbers
             truth = completed[row, places(mask[None], self._device)[1]]
-            prediction = self.model(image1[row : row + 1], image2[row : row + 1], mask[None])[0].to(truth.dtype)
+            reference = None if image2 is None else image2[row : row + 1]
+            prediction = self.model(image1[row : row + 1], reference, mask[None])[0].to(truth.dtype)
             if self.config.normalise_target:
                 mean, spread = patch_scale(truth)
                 prediction = prediction * spread + mean
             withheld = mask.to(self._device)
             completed[row, withheld] = prediction
             masked[row, withheld] = 0.0  # the mean colour, a grey
-        pictures = [
-            denormalise(unpatchify(masked, grid)),
-            denormalise(unpatchify(completed, grid)),
-            batch.image1,
-            batch.image2,
-        ]
-        arrays = [picture.permute(0, 2, 3, 1).contiguous().cpu().numpy() for picture in pictures]
-        return list(map(Panel, *arrays, map(Kind, batch.kind.tolist())))
+        drawn = [unpatchify(masked, grid), unpatchify(completed, grid), image1, *([] if image2 is None else [image2])]
+        arrays = [denormalise(picture).permute(0, 2, 3, 1).contiguous().cpu().numpy() for picture in drawn]
+        references = arrays[3] if image2 is not None else [None] * len(batch)
+        return list(map(Panel, *arrays[:3], references, map(Kind, batch.kind.tolist())))
 
     @property
     def _device(self) -> torch.device:
@@ -148,28 +167,46 @@ class CompletionTask:
         patches = kept(patchify(image1, self.config.model.patch_size), mask)
         return normalise_patches(patches) if self.config.normalise_target else patches
 
+    def _heldout_figures(self) -> dict[str, float]:
+        """What `evaluate` says of the held-out pairs; nothing where there are none."""
+        if self.heldout is None or not len(self.heldout):
+            return {}
+        count, size = len(self.heldout), self.config.heldout_batch
+        parts = [self._reference_errors(start, min(start + size, count)) for start in range(0, count, size)]
+        right, *others = torch.cat(parts, dim=1).double()
+        kind = torch.from_numpy(self.heldout.pairs.kind[self.heldout.indices].astype(np.int64))
+        means = dict(zip(KIND_NAMES, kind_means(right, kind, len(KIND_NAMES)).tolist(), strict=True))
+        present = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+        weights = dict(zip(KIND_NAMES, self.config.weights, strict=True))
+        figures = {"loss": sum(weights[name] * mean for name, mean in present.items()), **present}
+        figures["right"] = float(right.mean())
+        for name, margin, errors in zip(("none", "shuffled"), ("margin_none", "margin"), others, strict=False):
+            figures |= {name: float(errors.mean()), margin: float(errors.mean() / right.mean()) - 1}
+        return figures
+
     def _reference_errors(self, start: int, stop: int) -> Tensor:
-        """Errors of a stretch of held-out pairs, (2 or 3, stop - start) on the CPU: right, no, and wrong reference."""
+        """Errors of a stretch of held-out pairs on the CPU: (R, stop - start) with R references.
+
+        These are the right one, none, and a wrong one where there is one; without second pictures R is 1.
+        """
         assert self.heldout is not None
-        places = range(start, stop)
-        batch = collate([self.heldout[place] for place in places]).to(self._device)
-        assert batch.image2 is not None
-        image1, mask = normalise(batch.image1), batch.mask
-        memory = self.model.encode(normalise(batch.image2))
-        references = [memory, self.model.encode(torch.zeros_like(image1[:1])).expand_as(memory)]
+        batch = collate([self.heldout[place] for place in range(start, stop)]).to(self._device)
+        (image1, image2), mask = batch.views(), batch.mask
+        references: list[Tensor | None] = [None]
+        if image2 is not None:
+            right = self.model.encode(image2)
+            references = [right, self.model.encode(torch.zeros_like(image1[:1])).expand_as(right)]
         if self.heldout.wrong is not None:
-            wrong = np.stack([self.heldout.wrong_reference(place) for place in places])
+            wrong = np.stack([self.heldout.wrong_reference(place) for place in range(start, stop)])
             images = torch.from_numpy(wrong).permute(0, 3, 1, 2).to(self._device)
             references.append(self.model.encode(normalise(images)))
 
         def errors(rows: slice | Tensor) -> Tensor:
             visible = self.model.encode(image1[rows], keep=~mask[rows])
             targets = self._targets(image1[rows], mask[rows])
+            memories = [None if reference is None else reference[rows] for reference in references]
             return torch.stack(
-                [
-                    pair_errors(self.model.complete(visible, reference[rows], mask[rows]), targets)
-                    for reference in references
-                ]
+                [pair_errors(self.model.complete(visible, memory, mask[rows]), targets) for memory in memories]
             )
 
         return _by_count(mask, errors).cpu()
