@@ -1,6 +1,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -327,3 +328,50 @@ def test_tensorboard_gets_the_same_figures_and_forgets_those_beyond_a_resume(tmp
     assert losses == pytest.approx({line["step"]: line["loss"] for line in log_of(tmp_path)})
     assert list(losses) == list(range(1, 9))
     assert {"heldout_loss", "lr", "waiting"} <= set(events.Tags()["scalars"])
+
+
+def test_curves_begin_with_the_first_weights_when_asked(tmp_path):
+    result = run_toy(tmp_path, steps=4, eval_first=True)
+    first, *others = log_of(tmp_path, timed=True)
+    assert set(first) == {"step", "heldout_loss"}
+    assert first["step"] == 0
+    assert [line["step"] for line in others] == [2, 4]
+    assert result.best_step == 4  # the first weights are no candidate
+    run_toy(tmp_path, steps=6, eval_first=True, resume=result.last)
+    assert [line["step"] for line in log_of(tmp_path)] == [0, 2, 4, 6]
+
+
+def test_measuring_first_changes_nothing_in_training(tmp_path):
+    run_toy(tmp_path / "with", eval_first=True)
+    run_toy(tmp_path / "without")
+    assert same_tensors(tmp_path / "with" / "last.safetensors", tmp_path / "without" / "last.safetensors")
+
+
+def test_what_watches_the_log_is_noted_once_and_kept_over_a_resume(tmp_path):
+    told, seen = Told(), []
+
+    def watch(line):
+        seen.append(line["step"])
+        return ["too slow"] if line["step"] >= 4 else []
+
+    result = run_toy(tmp_path, steps=8, report=told, watch=watch)
+    assert seen == [2, 4, 6, 8]
+    assert told.notes == ["too slow"]
+    assert result.warnings == ("too slow",)
+    again = run_toy(tmp_path, steps=10, report=told, watch=watch, resume=result.last)
+    assert told.notes == ["too slow"]
+    assert again.warnings == ("too slow",)
+
+
+def test_a_tasks_pictures_go_to_tensorboard_after_each_evaluation(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    class Drawing(ToyTask):
+        def pictures(self):
+            return {"grey": np.full((4, 6, 3), 128, np.uint8)}
+
+    run_toy(tmp_path, task=Drawing, steps=4, eval_every=2, eval_first=True, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    pictures = events.Images("grey")
+    assert [(picture.step, picture.width, picture.height) for picture in pictures] == [(0, 6, 4), (2, 6, 4), (4, 6, 4)]

@@ -142,6 +142,16 @@ def test_determinism_ends_with_its_block():
     assert torch.are_deterministic_algorithms_enabled() == before
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_slurms_and_torchruns_signals_are_only_noted_however_many(name):
+    before = signal.getsignal(getattr(signal, name))
+    with interruptible() as interrupt:
+        for _ in range(2):
+            os.kill(os.getpid(), getattr(signal, name))
+        assert signal.Signals(interrupt.signal).name == name
+    assert signal.getsignal(getattr(signal, name)) == before
+
+
 def test_the_first_ctrl_c_is_noted_and_the_second_raises():
     with interruptible() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)

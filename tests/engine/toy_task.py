@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from humanpt.config import to_dict
 from humanpt.engine.checkpoint import Provenance
-from humanpt.engine.loop import LoopConfig, TrainResult, train
+from humanpt.engine.loop import LoopConfig, TrainResult, Watch, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import seed_everything
@@ -116,6 +116,7 @@ def run_toy(
     resume: Path | None = None,
     report: Report | None = None,
     batches: Callable[[int], Iterator[ToyBatch]] | None = None,
+    watch: Watch | None = None,
     **changes: object,
 ) -> TrainResult:
     """Train from seed 0, or from a checkpoint; `changes` are fields of the loop's config."""
@@ -133,6 +134,7 @@ def run_toy(
         precision=precision,
         report=report,
         resume=resume,
+        watch=watch,
     )
 
 
