@@ -79,4 +79,4 @@ def _shares(
     keys = turn(split_heads(block.projk(memory), block.num_heads), memory_turns)
     index = patches.to(queries.device)[:, None, :, None].expand(-1, queries.shape[1], -1, queries.shape[3])
     chosen = queries.gather(2, index).float() / math.sqrt(queries.shape[3])  # (B, H, Q, d)
-    return (chosen @ keys.float().mT).softmax(dim=-1).mean(dim=1)
+    return (chosen @ keys.float().mT).softmax(dim=-1, dtype=torch.float32).mean(dim=1)

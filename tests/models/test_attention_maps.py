@@ -71,3 +71,12 @@ def test_a_network_of_one_picture_is_refused(image_pair, mask):
 def test_patches_of_another_batch_are_refused(tiny_croco, image_pair, mask):
     with pytest.raises(ValueError, match="do not fit"):
         reference_attention(tiny_croco, *image_pair, mask, PATCHES[:2])
+
+
+def test_in_mixed_precision_the_shares_are_still_float32_and_nearly_the_same(tiny_croco, image_pair, mask):
+    whole = reference_attention(tiny_croco, *image_pair, mask, PATCHES)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = reference_attention(tiny_croco, *image_pair, mask, PATCHES)
+    assert mixed.dtype == torch.float32
+    assert_close(mixed, whole, rtol=0.1, atol=5e-3)
+    assert_close(mixed.sum(dim=-1), torch.ones(3, 2, 2), rtol=1e-5, atol=1e-5)
