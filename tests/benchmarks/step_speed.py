@@ -73,10 +73,11 @@ def config_of(variant: Variant) -> CroCoConfig:
 class Batch:
     """Pictures and masks, the same for every variant: on the CPU where the loader leaves them."""
 
-    def __init__(self, variant: Variant, patches: int) -> None:
+    def __init__(self, variant: Variant) -> None:
+        side, patches = config_of(variant).image_size, config_of(variant).num_patches
         generator = torch.Generator().manual_seed(0)
         device = torch.device(variant.device)
-        images = torch.randn(2, variant.batch, 3, 224, 224, generator=generator).to(device)
+        images = torch.randn(2, variant.batch, 3, side, side, generator=generator).to(device)
         self.image1, self.image2 = images.unbind()
         ranks = torch.rand(variant.batch, patches, generator=generator).argsort(dim=1)
         withheld = int(MASK_RATIO * patches)
@@ -165,7 +166,7 @@ class Step:
     def __init__(self, variant: Variant) -> None:
         self.variant, self.device = variant, torch.device(variant.device)
         self.network = Ours(variant) if variant.croco is None else Reference(variant)
-        self.batch = Batch(variant, config_of(variant).num_patches)
+        self.batch = Batch(variant)
         if variant.croco is None and variant.fused_optimizer:
             self.optimizer = make_optimizer(self.network, OptimConfig())
         else:
@@ -318,7 +319,7 @@ def groups(preset: str, batch: int, device: str, checkout: str | None) -> Iterat
 def operations(preset: str) -> int:
     """Of the multiplications and additions of one pair, forward and backward."""
     variant = Variant(name="", preset=preset, batch=1, device="meta", precision="fp32", attention="plain")
-    network, batch = Ours(variant), Batch(variant, config_of(variant).num_patches)
+    network, batch = Ours(variant), Batch(variant)
     with FlopCounterMode(display=False) as counter:
         network(batch).backward()
     return int(counter.get_total_flops())
