@@ -57,7 +57,7 @@ def test_the_loss_is_its_terms_written_out(task, batch, normalised):
 
 
 def test_a_batch_of_one_kind_has_no_figure_of_the_other(task, batch):
-    loss, figures = task.loss(replace(batch, kind=torch.ones(6, dtype=torch.int64)))
+    loss, figures = task.loss(replace(batch, kind=torch.ones(6, dtype=torch.int64), weight=torch.ones(6)))
     assert figures["cross_view"].isnan()
     assert_close(loss.detach(), figures["cross_pose"])
 
