@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from humanpt.data.order import StreamBatches
 from humanpt.engine.distributed import World
 from humanpt.engine.loop import LAST, LOG, LoopConfig
 from humanpt.engine.run_folder import LOCK
+from humanpt.engine.runtime import leave_signals_to_the_parent
 from humanpt.errors import InputError, OutputError
 
 CONFIG = "config.json"
@@ -92,15 +92,10 @@ def make_batches(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
+        worker_init_fn=leave_signals_to_the_parent,
         prefetch_factor=4 if workers else None,
     )
     return iter(loader)
-
-
-def _start_worker(worker: int) -> None:
-    """Ctrl-C is for the training process; its loaders end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _numbered(name: str) -> list[tuple[int, Path]]:
