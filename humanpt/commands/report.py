@@ -15,7 +15,6 @@ from humanpt import __version__
 from humanpt.commands.pretrain import PretrainConfig
 from humanpt.config import from_dict
 from humanpt.data.augment import centre_view
-from humanpt.data.records import SubjectKind
 from humanpt.data.shards import Kind, PairSet
 from humanpt.engine.checkpoint import load_weights
 from humanpt.engine.report import Report
@@ -142,7 +141,7 @@ def _completed(runs: Mapping[str, RunFolder], count: int, report: Report) -> lis
     if any(ledger["shards"] != first["shards"] for ledger in ledgers.values()):
         raise InputError("the runs were trained on different pairs")
     subject = cast("PretrainConfig", next(iter(configs.values()))).subject
-    pairs = PairSet.open([Path(folder) for folder in first["data"]], subject_kind=cast("SubjectKind", subject))
+    pairs = PairSet.open([Path(folder) for folder in first["data"]], subject_kind=subject)
     if [[reader.path.name, len(reader)] for reader in pairs.readers] != [shard[:2] for shard in first["shards"]]:
         raise InputError(f"{', '.join(first['data'])}: holds other pairs now than the runs were trained on")
     common = set.intersection(*(set(ledger["heldout"]["sequences"]) for ledger in ledgers.values()))

@@ -146,7 +146,8 @@ def _transfer(log: Log) -> dict[str, Any] | None:
 
 def _shown(panel: Panel) -> dict[str, Any]:
     pictures = [panel.masked, panel.reconstruction, panel.truth, panel.reference]
-    return {"picture": side_by_side([picture for picture in pictures if picture is not None]), "kind": KIND_NAMES[panel.kind].replace("_", "-")}
+    shown = [picture for picture in pictures if picture is not None]  # without a second one there is no reference
+    return {"picture": side_by_side(shown), "kind": KIND_NAMES[panel.kind].replace("_", "-")}
 
 
 def side_by_side(pictures: Sequence[NDArray[np.uint8]], side: int = SIDE) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ SETTLED = 500
 LINES = 8
 """Lines of the log before a run is judged, so that it is not by one bad batch."""
 FALLEN = 0.98
-"""Below this share of its beginning a loss has fallen; with normalised targets a patch's mean alone scores 1.0."""
+"""Below this share of what knowing nothing scores a loss has fallen: 1.0, or, without normalised targets, its first one."""
 RISEN = 1.1
 """Above this multiple of its lowest level a loss is rising; between stretches of a sound run it varies by 1 to 2 %."""
 EVALUATIONS = 3
@@ -103,8 +103,8 @@ class Health:
         return median(self._levels[-5:])
 
     def _fallen(self) -> bool:
-        start = min(self._levels[0], 1.0) if self.normalised else self._levels[0]
-        return self._level() <= FALLEN * start
+        nothing_known = 1.0 if self.normalised else self._levels[0]  # first weights from elsewhere may begin below 1
+        return self._level() <= FALLEN * nothing_known
 
     def _not_falling(self, step: int) -> str | None:
         if not self._judged(step) or self._fallen():
@@ -139,7 +139,7 @@ class Health:
 
     def _starving(self, step: int) -> str | None:
         recent = self._waiting[1:][-3:]  # without the first line, in which the workers start
-        if len(recent) < 3 or fmean(recent) <= STARVED:
+        if len(recent) < 3 or median(recent) <= STARVED:
             return None
         have = cores()
         more = (
@@ -148,7 +148,7 @@ class Health:
             else f"a machine with more cores ({self.workers} workers share {have})"
         )
         return (
-            f"{fmean(recent):.0%} of the time goes by without data to train on; try {more}, or "
+            f"{median(recent):.0%} of the time goes by without data to train on; try {more}, or "
             "--set task.augment_on_device=true, which leaves colour and size to the device"
         )
 
