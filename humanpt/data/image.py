@@ -89,7 +89,7 @@ def read_image(path: Path) -> Rgb:
         bgr = None
     if bgr is None:
         raise InputError(f"{path}: not a picture that OpenCV reads; give a JPEG, PNG, WebP, TIFF or BMP file")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return cast("Rgb", cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
 def resize_square(rgb: Rgb, size: int) -> Rgb:
