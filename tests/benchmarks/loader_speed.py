@@ -3,10 +3,10 @@
     python tests/benchmarks/loader_speed.py --data pairs --workers 2 --json loader.json
 
 The baseline does what loaders of image pairs usually do: it opens two JPEG files with PIL, crops each at random,
-jitters brightness, contrast and saturation with torchvision, and normalises to float tensors. Ours reads the same pictures
-from shards, verifies their checksums, draws the mask as well, and hands over bytes that the device normalises. Every round
-visits all loaders with the same pairs; the medians of the rounds are compared. A CPU second is one of the process's own
-time, so other work on the machine counts only by the caches and cores that it shares.
+jitters brightness, contrast and saturation with torchvision, and normalises to float tensors. Ours reads the same
+pictures from shards, verifies their checksums, draws the mask as well, and hands over bytes that the device
+normalises. Every round visits all loaders with the same pairs; the medians of the rounds are compared. A CPU second
+is one of the process's own time, so other work on the machine counts only by the caches and cores that it shares.
 """
 
 from __future__ import annotations
