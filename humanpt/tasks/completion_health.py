@@ -25,7 +25,7 @@ SETTLED = 500
 LINES = 8
 """Lines of the log before a run is judged, so that it is not by one bad batch."""
 FALLEN = 0.98
-"""Below this share of what knowing nothing scores a loss has fallen: 1.0, or, without normalised targets, its first one."""
+"""A loss has fallen below this share of what knowing nothing scores: 1.0, or the first loss of other targets."""
 RISEN = 1.1
 """Above this multiple of its lowest level a loss is rising; between stretches of a sound run it varies by 1 to 2 %."""
 EVALUATIONS = 3
