@@ -93,6 +93,21 @@ def mkpairs(
         int | None, typer.Option(min=1, help="Parts of the work done at once.", show_default="all cores")
     ] = None,
     device: Annotated[str, typer.Option(help="Where `synthetic` draws: cpu or cuda.")] = "cpu",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Make the parts on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.",
+            show_default="this machine",
+        ),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Make this share alone, as one job of many with the same --out; then --resume joins them.",
+            show_default="all",
+        ),
+    ] = None,
     seed: Seed = 0,
     source_licence: Annotated[str, typer.Option(help="Terms of your clips, kept in every shard's ledger.")] = "unknown",
     resume: Resume = False,
@@ -109,9 +124,10 @@ def mkpairs(
     Ends with a summary and OUT/preview.html. --set reaches every rule, for example --set pairs.min_motion=0.03.
     """
     from humanpt.cli.console import Bars, print_json
-    from humanpt.cli.results import show_mkpairs
+    from humanpt.cli.results import show_mkpairs, show_share
     from humanpt.commands import mkpairs as command
     from humanpt.commands.maker import Maker
+    from humanpt.commands.writers import Share
     from humanpt.config import override
     from humanpt.errors import ConfigError
     from humanpt.workers import cores
@@ -123,6 +139,11 @@ def mkpairs(
         raise ConfigError("--multiview is for captures; synthetic pairs have several views anyway")
     if count is not None and not generate:
         raise ConfigError("--count is for generated pairs: humanpt mkpairs synthetic --count N")
+    share = Share.parse(part) if part else None
+    if share and (ray or overwrite):
+        raise ConfigError("--part shares a folder with other jobs; leave out --ray and --overwrite")
+    if ray and workers:
+        raise ConfigError("--workers is for this machine; with --ray every processor of the cluster makes a part")
     subject: Literal["body", "hand"] = "hand" if hand else "body"
     found: dict[str, Any] = {
         "subject": subject,
@@ -152,11 +173,14 @@ def mkpairs(
         maker = ClipMaker(inputs=paths, config=override(HarvestConfig(**found), overrides or []))
     config = command.MkpairsConfig(workers=workers or cores())
     with Bars() as report:
-        summary = command.run(maker, out, config, report, resume=resume, overwrite=overwrite)
-    if json:
-        print_json(summary)
-    else:
-        show_mkpairs(summary)
+        if share:
+            made = command.run_share(maker, out, config, report, share)
+        else:
+            summary = command.run(maker, out, config, report, resume=resume, overwrite=overwrite, ray=ray)
+    if share:
+        (print_json if json else show_share)(made)
+        return
+    (print_json if json else show_mkpairs)(summary)
     if summary["problem"]:
         raise NothingFoundError(summary["problem"])
 
@@ -306,6 +330,58 @@ def finetune(
     else:
         show_finetune(summary)
     _leave_if_stopped(summary)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    json: Json = False,
+) -> None:
+    """Compare runs of pretrain on one page.
+
+    Curves of every figure over each other, final figures, the settings that differ, warnings, and the same held-out
+    pairs completed by each run. Runs may be finished, stopped or still going.
+    """
+    from humanpt.cli.console import Bars, print_json, print_line
+    from humanpt.commands import report as command
+
+    with Bars() as bars:
+        found = command.run(runs, out, bars)
+    if json:
+        print_json(found)
+    else:
+        print_line(f"open the report: {found['out']}")
+
+
+@app.command()
+def export(
+    run: Annotated[
+        Path, typer.Argument(help="A run's folder, whose best checkpoint counts, or a checkpoint.", show_default=False)
+    ],
+    to: Annotated[
+        Literal["croco", "timm"], typer.Option(help="croco: the whole network; timm: the encoder.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write.", show_default="croco.pth or timm.safetensors beside the checkpoint"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write the weights of a run for naver/croco's code or for timm.
+
+    The ledger of what they were trained on, with its licences, goes with them.
+    """
+    from humanpt.cli.console import Bars, print_json, print_line
+    from humanpt.commands import export as command
+
+    with Bars() as bars:
+        written = command.run(run, to, out, bars)
+    if json:
+        print_json(written)
+    else:
+        print_line(f"{written['out']}: {written['tensors']} tensors")
+        print_line(f"load it by: {written['load']}")
 
 
 def _leave_if_stopped(summary: dict[str, Any]) -> None:

@@ -42,6 +42,16 @@ def show_mkpairs(summary: dict[str, Any]) -> None:
         print_line(f"look at the pairs: {summary['preview']}")
 
 
+def show_share(made: dict[str, Any]) -> None:
+    """What one of several jobs of `mkpairs` made."""
+    noun, unreadable = made["noun"], f" ({made['unreadable']} unreadable)" if made["unreadable"] else ""
+    print_line(f"part {made['part']}: {counted(made['parts'], noun)}, {counted(made['pairs'], 'pair')}{unreadable}")
+    if made["missing"]:
+        print_line(f"{counted(made['missing'], noun)} of other parts are still missing")
+    else:
+        print_line("all parts are there: the same command with --resume in place of --part joins them")
+
+
 def show_doctor(found: dict[str, Any]) -> None:
     """The findings of `doctor`."""
     print_line(f"humanpt {found['humanpt']}, Python {found['python']}, {found['system']}")

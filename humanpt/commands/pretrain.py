@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from pathlib import Path
@@ -23,11 +24,13 @@ from humanpt.commands.probe_set import probe_pairs
 from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used
 from humanpt.config import field_names, from_dict, override, to_dict, to_json
 from humanpt.data.shards import PairSet
+from humanpt.data.worker_memory import check_workers, pair_bytes
 from humanpt.engine.checkpoint import Header, Provenance, read_header
 from humanpt.engine.distributed import World, join
 from humanpt.engine.loop import LAST, LOG, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report, Silent
+from humanpt.engine.run_folder import sole_writer
 from humanpt.engine.runtime import (
     Precision,
     autocast,
@@ -96,6 +99,11 @@ class PretrainConfig:
             raise ConfigError(f"workers is {self.workers}; it must not be negative")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is {self.threads}; it must be at least 1")
+        if self.loop.parallel == "fsdp" and self.task.mask.cross_view != self.task.mask.cross_pose:
+            raise ConfigError(
+                "loop.parallel=fsdp needs one ratio for both kinds of pairs, as all processes must run the network "
+                "equally often; set task.mask.cross_view and task.mask.cross_pose alike, or loop.parallel=ddp"
+            )
 
 
 def run(
@@ -157,7 +165,8 @@ def run(
                 data = data or [pairs_at_hand(config.subject, report)]
         if dry:
             return _dry_run(config, data, out, where, world, report)
-        return _train(config, data, out, where, world, report, init, header)
+        with sole_writer(out) if world.is_first else nullcontext():
+            return _train(config, data, out, where, world, report, init, header)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -170,8 +179,12 @@ class _Pairs:
     samples: CompletionSamples
 
 
-def _open_pairs(config: PretrainConfig, data: Sequence[Path]) -> _Pairs:
+def _open_pairs(config: PretrainConfig, data: Sequence[Path], world: World) -> _Pairs:
+    cut, pictures = config.task.model.image_size, 1 if config.task.objective == "mae" else 2
     pairs = PairSet.open(data, subject_kind=config.subject)
+    if config.task.augment_on_device:
+        cut = pairs.crop_size or config.task.augment.stored_size
+    check_workers(config.workers * world.neighbours, config.loop.micro_batch // world.size * pair_bytes(cut, pictures))
     training, heldout = pairs.split(config.heldout, config.seed)
     samples = CompletionSamples(pairs, training, config.task, config.seed, config.loop.batch_size)
     if config.loop.batch_size > len(samples):
@@ -219,7 +232,7 @@ def _dry_run(
     from humanpt.commands.dry_run import dry_run  # which measures by the config of this module
 
     how = choose_precision(config.precision, where)
-    pairs = _open_pairs(config, data)
+    pairs = _open_pairs(config, data, world)
     config = _settle(replace(config, probe=replace(config.probe, pictures=0), compile=False), where, how)
     task = _make_task(config, pairs, where, world, report)
     return dry_run(config, task, pairs.samples, out, report, device=where, precision=how, processes=world.size)
@@ -237,7 +250,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train a run that is begun with `config`, or goes on from the checkpoint of `header`."""
     how = choose_precision(config.precision, where)
-    pairs = _open_pairs(config, data)
+    pairs = _open_pairs(config, data, world)
     config = world.share(_settle(config, where, how))
     task = _make_task(config, pairs, where, world, report)
     ledger = _ledger(pairs.all, pairs.training, pairs.heldout, data)
@@ -289,9 +302,9 @@ def _train(
 
 def _tell_changes(begun: PretrainConfig, config: PretrainConfig, report: Report) -> None:
     """Say what a resumed run does otherwise than it was begun, but for its length."""
-    free = ("loop.steps", "loop.epochs", "loop.log_every", "loop.eval_every", "loop.save_every", "loop.save_seconds")
+    free = ("steps", "epochs", "log_every", "eval_every", "eval_first", "save_every", "save_seconds", "parallel")
     changed = [name for name in field_names(config) if _value(begun, name) != _value(config, name)]
-    if changed := [name for name in changed if name not in free]:
+    if changed := [name for name in changed if name.removeprefix("loop.") not in free]:
         report.note(f"changed on resuming: {', '.join(changed)}; the run is no longer the one that it was begun as")
 
 

@@ -44,6 +44,11 @@ class World:
     """This process among those on the same machine, from 0; the CUDA device it takes."""
 
     @property
+    def neighbours(self) -> int:
+        """Processes on this machine, itself among them; all of them where nobody counted."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", self.size)) if self.size > 1 else 1
+
+    @property
     def is_first(self) -> bool:
         """Whether this process writes and speaks for all."""
         return self.rank == 0

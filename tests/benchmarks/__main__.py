@@ -25,6 +25,8 @@ USUAL = (
     "people_speed",
     "clock_offsets",
     "detection",
+    "croco_parity",
+    "step_speed",
 )
 PEERS = ("hog_people", "render_peer_pyrender", "render_peer_warp")  # run by others, in their own Python
 

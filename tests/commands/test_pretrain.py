@@ -21,7 +21,8 @@ from tests.scenes import write_pairs
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--recipe", "tiny", "--batch-size", "8", "--precision", "fp32", "--device", "cpu"]
-SMALL += ["--set", "probe.pictures=0", "--set", "loop.log_every=2", "--set", "loop.eval_every=5", "--set", "loop.save_every=3", "--set", "workers=0"]
+SMALL += ["--set", "loop.log_every=2", "--set", "loop.eval_every=5", "--set", "loop.save_every=3"]
+SMALL += ["--set", "workers=0", "--set", "probe.pictures=0"]
 
 
 def pretrain(*words):
@@ -332,3 +333,40 @@ def test_other_pairs_do_not_resume(trained, tmp_path):
     (tmp_path / "pairs").mkdir()
     write_pairs(tmp_path / "pairs" / "pairs-00000.h5", count=30, seed=5)
     one_line_error(pretrain("--data", tmp_path / "pairs", "--out", trained[0], "--resume", "--steps", 12), "--init")
+
+
+def test_the_baseline_is_trained_on_single_pictures(pairs, tmp_path):
+    out = tmp_path / "mae"
+    result = pretrain("--data", pairs, "--out", out, "--steps", 10, "--objective", "mae", "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)["figures"]
+    assert {"heldout_loss", "heldout_right", "cross_pose"} <= set(figures)
+    assert not {"heldout_none", "heldout_margin"} & set(figures)
+    assert not [name for name in load_file(out / "last.safetensors") if "cross_attn" in name]
+
+
+def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(pairs, tmp_path):
+    result = pretrain("--data", pairs, "--out", tmp_path / "run", "--steps", 10, "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["parameters"]["total"], found["steps"]) == (210944, 10)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_exported_and_started_from_again(trained, pairs, tmp_path):
+    file = tmp_path / "croco.pth"
+    exported = CliRunner().invoke(app, ["export", str(trained[0]), "--to", "croco", "--out", str(file), "--json"])
+    assert exported.exit_code == 0, exported.output
+    result = pretrain("--data", pairs, "--out", tmp_path / "run", "--steps", 2, "--init", file, "--json")
+    assert result.exit_code == 0, result.output
+    init = json.loads(result.stdout)["data"]["init"]
+    assert (init["kind"], init["missing"], init["unexpected"]) == ("croco", [], [])
+
+
+def test_processes_that_cannot_run_the_network_equally_often_are_refused(pairs, tmp_path):
+    words = ["--set", "loop.parallel=fsdp", "--set", "task.mask.cross_view=0.75"]
+    one_line_error(pretrain("--data", pairs, "--out", tmp_path / "run", *words), "fsdp", "task.mask")
+
+
+def test_more_workers_than_memory_allows_are_refused(pairs, tmp_path):
+    one_line_error(pretrain("--data", pairs, "--out", tmp_path / "run", "--set", "workers=100000"), "workers", "memory")
