@@ -45,6 +45,7 @@ from humanpt.models.attention import fastest_attention
 from humanpt.pages.training import write_training_report
 from humanpt.tasks.attention_maps import AttentionPanel
 from humanpt.tasks.completion import (
+    KIND_NAMES,
     CompletionConfig,
     CompletionSamples,
     CompletionTask,
@@ -262,7 +263,15 @@ def _train(
     if world.is_first:
         write_whole(out / CONFIG, to_json(config) + "\n")
     count, batch = len(pairs.samples), config.loop.batch_size
-    report.note(f"{out}: {count} pairs to train on, {len(pairs.heldout)} held out, {describe_device(where)}, {how}")
+    of_kinds = ", ".join(
+        f"{number} {name.replace('_', '-')}"
+        for name, number in zip(
+            KIND_NAMES, np.bincount(pairs.all.kind[pairs.samples.indices], minlength=2), strict=True
+        )
+    )
+    report.note(
+        f"{out}: {count} pairs to train on ({of_kinds}), {len(pairs.heldout)} held out, {describe_device(where)}, {how}"
+    )
     doubts = data_warnings(pairs.all, pairs.training, pairs.heldout, config.task) if world.is_first else []
     for doubt in doubts:
         report.note(f"warning: {doubt}")

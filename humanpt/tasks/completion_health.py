@@ -269,20 +269,10 @@ def _central_window(config: AugmentConfig) -> Window:
 def _kinds(
     pairs: PairSet, training: NDArray[np.int64], heldout: NDArray[np.int64], config: CompletionConfig
 ) -> list[str]:
-    """Kinds of pairs that the loss counts but the data do not have."""
-    told = []
-    for kind, name, weight in zip(Kind, KIND_NAMES, config.weights, strict=True):
-        shown, field = name.replace("_", "-"), f"task.{name.removeprefix('cross_')}_weight"
-        if not weight:
-            continue
-        if not (pairs.kind[training] == kind).any():
-            told.append(
-                f"the loss counts {shown} pairs, but none of {len(training)} training pairs is one, so the other kind "
-                f"is trained alone; add such pairs (--data), or set {field}=0 to say that it is meant"
-            )
-        elif len(heldout) and not (pairs.kind[heldout] == kind).any():
-            told.append(
-                f"no {shown} pair is held out, so its held-out loss is not measured; try another seed or a larger "
-                "heldout"
-            )
-    return told
+    """Kinds of pairs that are trained on but not measured."""
+    return [
+        f"no {name.replace('_', '-')} pair is held out, so its held-out loss is not measured; try another seed or a "
+        "larger heldout"
+        for kind, name, weight in zip(Kind, KIND_NAMES, config.weights, strict=True)
+        if weight and len(heldout) and (pairs.kind[training] == kind).any() and not (pairs.kind[heldout] == kind).any()
+    ]

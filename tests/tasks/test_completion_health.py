@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from humanpt.data.augment import AugmentConfig
-from humanpt.data.shards import PairSet
+from humanpt.data.shards import Kind, PairSet
 from humanpt.models.croco import tiny
 from humanpt.tasks.completion import CompletionConfig
 from humanpt.tasks.completion_health import Health, data_warnings
@@ -126,12 +126,15 @@ def test_pairs_given_twice_are_told_on_both_sides_of_the_split(tmp_path, config)
     assert any("6 of 48 pairs repeat another one" in text for text in texts)
 
 
-def test_a_kind_without_pairs_is_told_with_the_weight_to_set(tmp_path):
+def test_a_kind_that_is_trained_on_but_not_held_out_is_told(tmp_path):
     pairs = opened(tmp_path / "pairs")
     both = CompletionConfig(model=tiny(), augment=AugmentConfig(crop_size=64))
-    (text,) = data_warnings(pairs, *halves(pairs), both)
-    assert "cross-view" in text
-    assert "task.view_weight=0" in text
+    training, heldout = halves(pairs)
+    assert data_warnings(pairs, training, heldout, both) == []  # one kind alone is no fault
+    pairs.kind = pairs.kind.copy()
+    pairs.kind[training[0]] = Kind.CROSS_VIEW
+    (text,) = data_warnings(pairs, training, heldout, both)
+    assert "no cross-view pair is held out" in text
 
 
 def masked(monkeypatch, mask):
