@@ -73,15 +73,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def size_text(size: float) -> str:
-    """Bytes in the unit that fits."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.3g} {unit}"
-        size /= 1024
-    return f"{size:.3g} GiB"
-
-
 def duration_text(seconds: float) -> str:
     """Seconds in the unit that fits."""
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):

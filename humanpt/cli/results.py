@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from humanpt.cli.console import counted, duration_text, print_line, print_table, size_text
+from humanpt.cli.console import counted, duration_text, print_line, print_table
 
 
 def show_mkpairs(summary: dict[str, Any]) -> None:
@@ -76,6 +76,8 @@ def show_doctor(found: dict[str, Any]) -> None:
 
 def show_dry_run(found: dict[str, Any]) -> None:
     """What a run would take."""
+    from humanpt.commands.dry_run import size_text
+
     parameters, flops, memory, disk = (found[name] for name in ("parameters", "flops", "memory", "disk"))
     step = found["seconds_per_step"]
     rows = [

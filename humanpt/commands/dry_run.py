@@ -265,11 +265,11 @@ def _advice(
         room = (available - (total - activations)) / (activations / at_once)  # pairs at once that would fit
         fitting = [n for n in range(1, pairs + 1) if pairs % n == 0 and pairs // n <= room]
         what = f"take loop.accumulate={fitting[0]}" if fitting else "take a smaller network"
-        told.append(f"a step needs about {gib(total)}, and {device} has {gib(available)}; {what}")
+        told.append(f"a step needs about {size_text(total)}, and {device} has {size_text(available)}; {what}")
     if disk["most"] > disk["free"]:
         told.append(
-            f"checkpoints need up to {gib(disk['most'])}, and {gib(disk['free'])} are free; make room, or choose "
-            "another --out"
+            f"checkpoints need up to {size_text(disk['most'])}, and {size_text(disk['free'])} are free; make room, or "
+            "choose another --out"
         )
     if limits.startswith("reading"):
         told.append(
@@ -279,7 +279,7 @@ def _advice(
     return told
 
 
-def gib(size: float) -> str:
+def size_text(size: float) -> str:
     """Bytes as text."""
     power = min(3, int(math.log(max(size, 1), 1024)))
     return f"{size / 1024**power:.{0 if power < 2 else 2}f} {('bytes', 'KiB', 'MiB', 'GiB')[power]}"

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from humanpt import __version__
-from humanpt.commands.generated_pairs import pairs_at_hand
+from humanpt.commands.generated_pairs import USUAL, pairs_at_hand
 from humanpt.commands.initialise import decided_by, initialise
 from humanpt.commands.probe_set import probe_pairs
 from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used
@@ -27,6 +27,7 @@ from humanpt.data.shards import PairSet
 from humanpt.data.worker_memory import check_workers, pair_bytes
 from humanpt.engine.checkpoint import Header, Provenance, read_header
 from humanpt.engine.distributed import World, join
+from humanpt.engine.journal import read_log
 from humanpt.engine.loop import LAST, LOG, LoopConfig, TrainResult, train
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report, Silent
@@ -163,7 +164,7 @@ def run(
                 task = config.task
                 config = replace(config, task=replace(task, model=decided_by(init, task.model)))
             with world.first_alone():
-                data = data or [pairs_at_hand(config.subject, report)]
+                data = data or [USUAL if dry else pairs_at_hand(config.subject, report)]
         if dry:
             return _dry_run(config, data, out, where, world, report)
         with sole_writer(out) if world.is_first else nullcontext():
@@ -293,7 +294,7 @@ def _train(
             warmup=config.optim.schedule(batch, count / batch).warmup,
             normalised=config.task.normalise_target,
             workers=config.workers,
-            past=_read_log(out / LOG) if header is not None else (),
+            past=() if header is None else read_log(out / LOG, header.step),
         ),
     )
     task.model.eval()
@@ -301,7 +302,7 @@ def _train(
         panels, attention = _panels(task, pairs, config)
     if not world.is_first:
         return {"stopped_by": result.stopped_by, "interrupted": result.interrupted}
-    log = _read_log(out / LOG)
+    log = read_log(out / LOG)
     warnings = [*doubts, *result.warnings]
     summary = _summary(config, result, log, ledger, warnings, out, describe_device(where), how)
     write_training_report(out / REPORT, summary, log, panels, attention)
@@ -380,10 +381,6 @@ def _panels(
         found[name] = task.panels(batch)
         attention = attention or task.attention(batch)
     return found, attention
-
-
-def _read_log(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def _summary(

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from humanpt.data.order import StreamBatches
+from humanpt.data.worker_memory import PREFETCH
 from humanpt.engine.distributed import World
 from humanpt.engine.loop import LAST, LOG, LoopConfig
 from humanpt.engine.run_folder import LOCK
@@ -93,7 +94,7 @@ def make_batches(
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=leave_signals_to_the_parent,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
     )
     return iter(loader)
 

@@ -34,7 +34,7 @@ def check_workers(workers: int, batch_bytes: int) -> None:
     if fit is not None and workers > fit:
         raise ConfigError(
             f"workers is {workers}, but memory allows about {fit} of them, which hold {PREFETCH} batches of "
-            f"{batch_bytes / 2**20:.0f} MiB each; take --workers {fit} or a smaller batch"
+            f"{batch_bytes / 2**20:.0f} MiB each; take --set workers={fit} or a smaller batch"
         )
 
 

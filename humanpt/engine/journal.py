@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -198,6 +198,19 @@ class Log:
                     self._writer.close()
         except OSError as error:
             raise cannot_write(self._path, error) from None
+
+
+def read_log(path: Path, step: float = math.inf) -> list[dict[str, Any]]:
+    """The lines of a log up to a step, without one that a killed writer left half written; none where there is no file.
+
+    Args:
+        path: the JSON lines file.
+        step: the last step wanted.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if _step_of(line) <= step and _step_of(line) < math.inf]
 
 
 def _drop_lines_beyond(path: Path, step: int) -> None:

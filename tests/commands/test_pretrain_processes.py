@@ -14,7 +14,7 @@ from tests.scenes import write_pairs
 
 SMALL = ["--recipe", "tiny", "--batch-size", "8", "--precision", "fp32", "--device", "cpu"]
 SMALL += ["--set", "loop.log_every=2", "--set", "loop.save_every=3", "--set", "workers=0", "--json"]
-SMALL += ["--set", "loop.tensorboard=false", "--set", "probe.pictures=0"]
+SMALL += ["--set", "loop.tensorboard=false", "--set", "probe.pictures=0", "--set", "attention=fused"]
 
 
 def start(words, size):

@@ -33,7 +33,9 @@ def test_more_workers_than_fit_are_refused_with_how_many_do(monkeypatch):
     fit = fitting_workers(batch)
     assert fit == 2 * GIB // (5 * batch)
     check_workers(fit, batch)
-    with pytest.raises(ConfigError, match=rf"workers is {fit + 1}, but memory allows about {fit} of them.*--workers"):
+    with pytest.raises(
+        ConfigError, match=rf"workers is {fit + 1}, but memory allows about {fit} of them.*--set workers={fit} "
+    ):
         check_workers(fit + 1, batch)
 
 
