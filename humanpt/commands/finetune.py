@@ -32,7 +32,8 @@ from humanpt.detect.heatmap import SCALE_AT, SIDE, OwnDetector, save_weights
 from humanpt.detect.matching import Matches, match, recall_at
 from humanpt.engine.checkpoint import Provenance, load_weights, read_header
 from humanpt.engine.distributed import ALONE
-from humanpt.engine.loop import LAST, LoopConfig, TrainResult, train
+from humanpt.engine.loop import LAST, TrainResult, train
+from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device, choose_precision, describe_device, seed_everything

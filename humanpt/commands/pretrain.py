@@ -28,7 +28,8 @@ from humanpt.data.worker_memory import check_workers, pair_bytes
 from humanpt.engine.checkpoint import Header, Provenance, read_header
 from humanpt.engine.distributed import World, join
 from humanpt.engine.journal import read_log
-from humanpt.engine.loop import LAST, LOG, LoopConfig, TrainResult, train
+from humanpt.engine.loop import LAST, LOG, TrainResult, train
+from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report, Silent
 from humanpt.engine.run_folder import sole_writer

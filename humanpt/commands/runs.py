@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from humanpt.data.order import StreamBatches
 from humanpt.data.worker_memory import PREFETCH
 from humanpt.engine.distributed import World
-from humanpt.engine.loop import LAST, LOG, LoopConfig
+from humanpt.engine.loop import LAST, LOG
+from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.run_folder import LOCK
 from humanpt.engine.runtime import leave_signals_to_the_parent
 from humanpt.errors import InputError, OutputError

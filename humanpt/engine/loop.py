@@ -1,4 +1,4 @@
-"""The training loop: accumulate, clip, step, report, evaluate, save.
+"""The training loop: step, report, evaluate, save.
 
 Where the loop stands is one number, the step: batches and rates follow from it, and a checkpoint holds the rest. So a
 run that was killed goes on from its last checkpoint as if nothing had happened, on a CPU to the last bit. Several
@@ -13,18 +13,18 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, NoReturn, TypeAlias, cast
 
 import torch
-from torch import Tensor, nn
 
 from humanpt.engine.checkpoint import Provenance, first_not_finite, resume_checkpoint, save_checkpoint
-from humanpt.engine.distributed import ALONE, LossOf, Parallel, World, shard, whole
+from humanpt.engine.distributed import ALONE, World
 from humanpt.engine.journal import Clock, Log, Means
-from humanpt.engine.optim import OptimConfig, make_optimizer, set_rate
+from humanpt.engine.loop_config import LoopConfig
+from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report, Silent
 from humanpt.engine.run_folder import sole_writer
 from humanpt.engine.runtime import (
@@ -36,6 +36,7 @@ from humanpt.engine.runtime import (
     peak_memory,
     random_states_kept,
 )
+from humanpt.engine.step import Stepper
 from humanpt.engine.task import Batches, BatchT, Task
 from humanpt.errors import ConfigError, HumanptError, OutputError, TrainingError
 
@@ -48,83 +49,6 @@ Stopper: TypeAlias = Literal["SIGINT", "SIGTERM", "SIGUSR1"]
 
 Watch: TypeAlias = Callable[[Mapping[str, float]], Sequence[str]]
 """Given every line of the log, `step` included; returns warnings in words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How long to train, on how much at once, and how often to log, measure and save."""
-
-    epochs: float = 400
-    """Length of the run in epochs, each as many samples as there are to train on."""
-
-    steps: int | None = None
-    """Length of the run in steps; when given, epochs is not used."""
-
-    batch_size: int = 256
-    """Samples per step, over all processes and accumulated batches."""
-
-    accumulate: int = 1
-    """Batches per step that each process makes; more of them need less memory, for the same step."""
-
-    parallel: Parallel = "auto"
-    """How several processes share the work: ddp, each with the whole network; fsdp, which spreads the network over them
-    block by block, for one that is too large otherwise; auto is ddp."""
-
-    clip_norm: float | None = None
-    """Longest gradient allowed, as the norm over all parameters; None leaves gradients alone."""
-
-    log_every: int = 20
-    """Steps between two lines of the log; each holds means over the steps between."""
-
-    eval_every: int | None = None
-    """Steps between two measurements on held-out data; None measures at the end only."""
-
-    eval_first: bool = True
-    """Measure once before the first step, so that curves begin with the first weights; a line of the log for step 0."""
-
-    save_every: int | None = 1000
-    """Steps between two saves of last.safetensors; None leaves it to save_seconds and the end."""
-
-    save_seconds: float | None = 600
-    """Longest time without a save, in seconds; None leaves it to save_every and the end."""
-
-    tensorboard: bool = True
-    """Write the figures for TensorBoard too, into the folder `tensorboard` of the run."""
-
-    def __post_init__(self) -> None:
-        for name in (
-            "epochs",
-            "steps",
-            "batch_size",
-            "accumulate",
-            "clip_norm",
-            "log_every",
-            "eval_every",
-            "save_every",
-        ):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name} is {value}; it must be positive")
-        if self.save_seconds is not None and self.save_seconds < 0:
-            raise ConfigError(f"save_seconds is {self.save_seconds}; it is a time in seconds and must not be negative")
-        if self.batch_size % self.accumulate:
-            raise ConfigError(
-                f"batch_size {self.batch_size} does not split into {self.accumulate} equal batches; "
-                "choose an accumulate that divides it"
-            )
-
-    @property
-    def micro_batch(self) -> int:
-        """Samples per batch of a run in one process, of which `accumulate` make a step."""
-        return self.batch_size // self.accumulate
-
-    def total_steps(self, epoch_size: int) -> int:
-        """Steps of the whole run.
-
-        Args:
-            epoch_size: samples in an epoch.
-        """
-        return self.steps or max(1, round(self.epochs * epoch_size / self.batch_size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,16 +186,14 @@ class _Run(Generic[BatchT]):
         self.task, self.loop, self.out, self.provenance = task, loop, out, provenance
         self.device, self.precision, self.report, self.unit = device, precision, report, unit
         self.world, self.watch_line = world, watch
-        self.model = task.model.to(device)
-        self.loss_of = self.shared()
-        self.optimizer = make_optimizer(self.model, optim)
-        self.schedule = optim.schedule(loop.batch_size, epoch_size / loop.batch_size)
+        self.stepper = Stepper(
+            task, loop, optim, epoch_size=epoch_size, device=device, precision=precision, world=world
+        )
+        self.model, self.optimizer, self.schedule = self.stepper.model, self.stepper.optimizer, self.stepper.schedule
         self.end = loop.total_steps(epoch_size)
         self.step = self.first_step = self.samples = 0
         self.since_log, self.since_eval = Means(device), Means(device)
         self.clock = Clock(device)
-        # The first step whose loss or gradient was no finite number, with both, kept on the device; step -1: none yet.
-        self.bad = torch.tensor([-1.0, 0.0, 0.0], device=device)
         self.figures: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
         self.best_loss: float | None = None
@@ -283,15 +205,6 @@ class _Run(Generic[BatchT]):
         self.late = False
         self.stopped_by: Stopper | None = None
         self.warnings: list[str] = []
-
-    def shared(self) -> Callable[[BatchT], tuple[Tensor, dict[str, Tensor]]]:
-        """The loss of a batch, whose gradients are means over all processes."""
-        if self.world.size == 1:
-            return self.task.loss
-        if self.loop.parallel == "fsdp":
-            shard(self.model, self.world, self.device)
-            return self.task.loss
-        return nn.parallel.DistributedDataParallel(LossOf(self.task))
 
     def resume(self, path: Path) -> None:
         """Take over the state that a checkpoint holds."""
@@ -380,60 +293,20 @@ class _Run(Generic[BatchT]):
 
     def update(self, step_batches: list[BatchT]) -> None:
         """Make one step."""
-        self.optimizer.zero_grad(set_to_none=True)
-        share = 1 / len(step_batches)
-        total = torch.zeros((), device=self.device)
-        for place, waiting in enumerate(step_batches):
-            with self.joined(last=place == len(step_batches) - 1):
-                loss = self.gradients(waiting.to(self.device), share)
-            total += loss * share
-            self.samples += len(waiting) * self.world.size
-        trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-        if self.loop.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(trained, self.loop.clip_norm, norm)
-        norm = whole(norm)
-        self.watch(total, norm)
+        loss, norm = self.stepper.gradients(self.step + 1, step_batches, self.since_log)
         if self.device.type == "cpu":  # here looking costs nothing, and stops before the weights are spoilt
             self.refuse_not_finite()
-        set_rate(self.optimizer, self.schedule.rate(self.step))
-        self.optimizer.step()
+        self.stepper.apply(self.step)
+        self.samples += sum(map(len, step_batches)) * self.world.size
         self.step += 1
         self.since_log.add("grad_norm", norm)
         for means in (self.since_log, self.since_eval):
-            means.add("loss", total)
-
-    def joined(self, *, last: bool) -> AbstractContextManager[None]:
-        """Around one of a step's batches: gradients that only add up need not be sent yet."""
-        if last or not isinstance(self.loss_of, nn.parallel.DistributedDataParallel):
-            return nullcontext()
-        return self.loss_of.no_sync()
-
-    def gradients(self, batch: BatchT, share: float) -> Tensor:
-        """Add a share of a batch's gradients; its loss, detached."""
-        with autocast(self.device, self.precision):
-            loss, figures = self.loss_of(batch)
-        if loss.ndim or "loss" in figures:
-            raise ValueError(
-                f"the task's loss has shape {tuple(loss.shape)} and the figures {sorted(figures)}; "
-                "it must be a scalar, and the loop alone logs it as 'loss'"
-            )
-        (loss * share).backward()  # type: ignore[no-untyped-call]
-        for name, value in figures.items():
-            self.since_log.add(name, value)
-        return loss.detach().float()
-
-    def watch(self, loss: Tensor, norm: Tensor) -> None:
-        """Remember, without waiting for the device, the first step that went wrong."""
-        now = torch.stack([torch.full_like(loss, self.step + 1), loss, norm])
-        self.bad = torch.where((self.bad[0] >= 0) | now.isfinite().all(), self.bad, now)
+            means.add("loss", loss)
 
     def refuse_not_finite(self) -> None:
         """Raise if a step went wrong; waits for the device."""
-        step, loss, norm = self.bad.tolist()
-        if step >= 0:
-            what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-            self.refuse(int(step), what)
+        if trouble := self.stepper.trouble():
+            self.refuse(*trouble)
 
     def refuse(self, step: int, what: str) -> NoReturn:
         """Raise because a figure or weight is no finite number."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from humanpt.commands.finetune import FinetuneDetectionConfig
 from humanpt.data.detection.cutout_people import CutOutConfig
 from humanpt.data.detection.pictures import PictureConfig
-from humanpt.engine.loop import LoopConfig
+from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.optim import OptimConfig
 from humanpt.models.heatmap import HeatMapConfig
 from humanpt.recipes.pretrain import Subject

@@ -8,7 +8,7 @@ from typing import Literal
 
 from humanpt.commands.pretrain import PretrainConfig
 from humanpt.data.augment import AugmentConfig
-from humanpt.engine.loop import LoopConfig
+from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.optim import OptimConfig
 from humanpt.models import croco
 from humanpt.tasks.completion import CompletionConfig

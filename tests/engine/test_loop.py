@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from humanpt.engine.checkpoint import read_header
-from humanpt.engine.loop import LoopConfig
+from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.report import Silent
 from humanpt.errors import CheckpointError, ConfigError, OutputError, ShardError, TrainingError
 from tests.engine.toy_task import LOOP, OPTIM, ToyBatch, ToyTask, log_of, make_batches, run_toy, same_tensors

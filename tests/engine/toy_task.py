@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from humanpt.config import to_dict
 from humanpt.engine.checkpoint import Provenance
-from humanpt.engine.loop import LoopConfig, TrainResult, Watch, train
+from humanpt.engine.loop import TrainResult, Watch, train
+from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.optim import OptimConfig
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import seed_everything
