@@ -27,6 +27,8 @@ USUAL = (
     "detection",
     "croco_parity",
     "step_speed",
+    "loader_speed",
+    "end_to_end",
 )
 PEERS = ("hog_people", "render_peer_pyrender", "render_peer_warp")  # run by others, in their own Python
 

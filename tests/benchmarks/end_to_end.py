@@ -1,6 +1,6 @@
 """Pre-training for real on shards: pairs per second and the share of time spent waiting for data. Not a test.
 
-    python tests/benchmarks/end_to_end.py --data pairs --workers 0 1 2 --json end.json
+    python tests/benchmarks/end_to_end.py --workers 0 1 2 --json end.json
 
 Each row is one `humanpt pretrain` in a process of its own; its figures are those of its summary. The share of waiting
 is that of the last lines of its log, when the loader has got under way.
@@ -20,10 +20,11 @@ from typing import Any
 def pretrain(recipe: str, workers: int, options: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Run the command; its summary, or the end of what it said."""
     steps = options.steps
-    changes = [f"workers={workers}", f"loop.log_every={max(1, steps // 4)}", "heldout=0"]
+    changes = [f"workers={workers}", f"loop.log_every={max(1, steps // 4)}", "heldout=0", "probe.pictures=0"]
     command = [
         *(sys.executable, "-m", "humanpt", "pretrain", "--recipe", recipe, f"--{options.subject}"),
-        *("--data", options.data, "--out", out, "--steps", steps, "--batch-size", options.batch_size),
+        *(("--data", options.data) if options.data else ()),
+        *("--out", out, "--steps", steps, "--batch-size", options.batch_size),
         *(word for change in (*changes, *options.set) for word in ("--set", change)),
     ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
@@ -36,7 +37,7 @@ def pretrain(recipe: str, workers: int, options: argparse.Namespace, out: Path) 
 def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of shards")
+    parser.add_argument("--data", type=Path, help="folder of shards; else `humanpt pretrain` finds or generates them")
     parser.add_argument("--subject", choices=("body", "hand"), default="body")
     parser.add_argument("--recipes", nargs="+", default=["tiny", "vits16"])
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 1, 2])

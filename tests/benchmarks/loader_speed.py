@@ -1,6 +1,6 @@
 """Pairs per CPU second of the training loader, against PIL + torchvision over JPEG files. A script, not a test.
 
-    python tests/benchmarks/loader_speed.py --data pairs --workers 2 --json loader.json
+    python tests/benchmarks/loader_speed.py --workers 2 --json loader.json
 
 The baseline does what loaders of image pairs usually do: it opens two JPEG files with PIL, crops each at random,
 jitters brightness, contrast and saturation with torchvision, and normalises to float tensors. Ours reads the same
@@ -31,8 +31,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from humanpt.commands.generated_pairs import pairs_at_hand
 from humanpt.data.order import StreamBatches
 from humanpt.data.shards import PairSet
+from humanpt.engine.report import Silent
 from humanpt.models.vit import IMAGE_MEAN, IMAGE_STD
 from humanpt.tasks.completion_pairs import CompletionConfig, CompletionSamples, collate
 
@@ -104,7 +106,7 @@ def with_workers(samples: Any, collate_fn: Callable[[Any], Any], workers: int, b
 def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of shards of 256-px pairs")
+    parser.add_argument("--data", type=Path, help="folder of shards; else as `humanpt pretrain` does")
     parser.add_argument("--pairs", type=int, default=512, help="pairs per loader and round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--workers", type=int, default=2, help="processes of the last column; 0 leaves it out")
@@ -112,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    pairs = PairSet.open([options.data])
+    pairs = PairSet.open([options.data or pairs_at_hand("body", Silent())])
     chosen = np.arange(min(len(pairs), options.pairs))
     config = CompletionConfig(view_share=None)
     ours = CompletionSamples(pairs, chosen, config, 0, BATCH)
