@@ -127,7 +127,7 @@ def mkpairs(
     from humanpt.cli.results import show_mkpairs, show_share
     from humanpt.commands import mkpairs as command
     from humanpt.commands.maker import Maker
-    from humanpt.commands.writers import Share
+    from humanpt.commands.parts import Share
     from humanpt.config import override
     from humanpt.errors import ConfigError
     from humanpt.workers import cores

@@ -13,11 +13,11 @@ from typing import Any
 from humanpt import __version__
 from humanpt.commands.maker import Maker
 from humanpt.commands.out_folder import prepare, prepare_share
-from humanpt.commands.parts import Plan, here, make_all
+from humanpt.commands.parts import Plan, Share, here, make_all
 from humanpt.commands.parts_on_ray import on_ray
-from humanpt.commands.writers import Share, one_of_several, sole_writer
 from humanpt.config import to_dict
 from humanpt.engine.report import Report
+from humanpt.engine.run_folder import one_of_several, sole_writer
 from humanpt.errors import ConfigError, InputError
 from humanpt.files import write_json
 from humanpt.pages.preview import write_preview
@@ -77,7 +77,7 @@ def run(
     began = time.perf_counter()
     plan = Plan.of(maker, maker.parts(), out, config.shard_bytes)
     crew = on_ray(ray) if ray else here(config.workers)
-    with sole_writer(plan.work):
+    with sole_writer(out):
         prepare(
             plan,
             plan.promise(config.shard_bytes),
@@ -111,7 +111,7 @@ def run_share(maker: Maker, out: Path, config: MkpairsConfig, report: Report, sh
     """
     began = time.perf_counter()
     plan = Plan.of(maker, maker.parts(), out, config.shard_bytes)
-    with one_of_several(plan.work, share):
+    with one_of_several(out, str(share)):
         prepare_share(plan, plan.promise(config.shard_bytes), (SUMMARY, PREVIEW), share)
         make_all(plan, here(config.workers), report, share)
         notes = [plan.note(number) for number in share.of(len(plan.parts))]

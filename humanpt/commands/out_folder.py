@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from humanpt.commands.parts import PLAN, WORK, Plan, read_note
-from humanpt.commands.writers import LOCK, Share
+from humanpt.commands.parts import PLAN, WORK, Plan, Share, read_note
+from humanpt.engine.run_folder import LOCK
 from humanpt.errors import OutputError
 from humanpt.files import cannot_write, write_json
 
@@ -81,11 +81,12 @@ def prepare_share(plan: Plan, promise: dict[str, Any], finished: Sequence[str], 
 
 
 def _held(out: Path) -> set[str]:
-    """Names of what lies in the folder, without a folder of ours in which nothing was begun."""
+    """Names of what lies in the folder, without locks and without a folder of ours in which nothing was begun."""
     if not out.is_dir():
         return set()
     begun = (out / WORK / PLAN).is_file()
-    return {path.name for path in out.iterdir() if begun or path.name != WORK}
+    names = {path.name for path in out.iterdir() if not path.name.startswith(LOCK)}
+    return names if begun else names - {WORK}
 
 
 def _see_unchanged(out: Path, promise: dict[str, Any]) -> None:
@@ -101,14 +102,12 @@ def _clear(out: Path, finished: Sequence[str]) -> None:
         return
     known = "|".join(map(re.escape, finished))
     names = re.compile(rf"pairs-\d{{5,}}\.h5|{known}|{re.escape(WORK)}|\.(pairs-\d{{5,}}\.h5|{known})\.partial")
-    strangers = sorted(path.name for path in out.iterdir() if not names.fullmatch(path.name))
+    held = sorted(path for path in out.iterdir() if not path.name.startswith(LOCK))
+    strangers = [path.name for path in held if not names.fullmatch(path.name)]
     if strangers:
         raise OutputError(f"{out}: holds {strangers[0]}, which mkpairs did not write; choose another --out")
     try:
-        ours = out / WORK
-        for path in [*(path for path in out.iterdir() if path != ours), *(ours.iterdir() if ours.is_dir() else [])]:
-            if path.name == LOCK:  # it is held
-                continue
+        for path in held:
             if path.is_dir():
                 shutil.rmtree(path)
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,18 +18,50 @@ from typing import Any
 
 from humanpt import __version__
 from humanpt.commands.maker import Maker, Part
-from humanpt.commands.writers import Share
 from humanpt.config import to_dict
 from humanpt.data.harvest import Harvest, content_hash
 from humanpt.data.shards import ShardReader, ShardWriter
 from humanpt.engine.report import Report
-from humanpt.errors import OutputError
+from humanpt.errors import ConfigError, OutputError
 from humanpt.files import write_json, write_whole
 from humanpt.workers import Ended, Progress, Tell, run_jobs
 
 WORK = ".mkpairs"
 PLAN = "plan.json"
 SHARD = "pairs-{:05d}.h5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Part `index` of `count` parts of the work, as one job of a Slurm array takes it."""
+
+    index: int
+    """Which one, from 1."""
+    count: int
+    """How many there are."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise ConfigError(f"--part is {self.index}/{self.count}; the first number runs from 1 to the second")
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Read `I/N`.
+
+        Raises:
+            ConfigError: if it is not of that form, or I is not among 1 to N.
+        """
+        found = re.fullmatch(r"([0-9]+)/([0-9]+)", text.strip())
+        if not found:
+            raise ConfigError(f"--part is {text!r}; it is I/N, for example 3/8: the third of eight parts")
+        return cls(index=int(found[1]), count=int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def of(self, total: int) -> range:
+        """The numbers, of `total`, that are this share's: every count-th, so that long and short ones mix."""
+        return range(self.index - 1, total, self.count)
 
 
 @dataclass(frozen=True, kw_only=True)

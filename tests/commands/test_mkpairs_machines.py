@@ -1,7 +1,6 @@
 """mkpairs over several machines: what it leaves is what one machine leaves, also when a machine goes away."""
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -16,8 +15,7 @@ import pytest
 from humanpt.commands import mkpairs, parts_on_ray
 from humanpt.commands.from_clips import ClipMaker
 from humanpt.commands.out_folder import prepare_share
-from humanpt.commands.parts import Plan
-from humanpt.commands.writers import Share, one_of_several, sole_writer
+from humanpt.commands.parts import Plan, Share
 from humanpt.config import override
 from humanpt.data.harvest import HarvestConfig
 from humanpt.engine.report import Silent
@@ -79,7 +77,7 @@ import sys
 from pathlib import Path
 from humanpt.commands import mkpairs
 from humanpt.commands.from_clips import ClipMaker
-from humanpt.commands.writers import Share
+from humanpt.commands.parts import Share
 from humanpt.engine.report import Silent
 from tests.commands.test_mkpairs_machines import HARVEST, SPREAD
 if __name__ == "__main__":
@@ -115,32 +113,6 @@ def test_every_part_is_in_exactly_one_share():
 def test_a_part_that_is_none_is_refused(text):
     with pytest.raises(ConfigError, match="--part is"):
         Share.parse(text)
-
-
-def test_one_writer_at_a_time_and_no_trace_of_the_refused(tmp_path):
-    work = tmp_path / "pairs" / ".mkpairs"
-    first, second = Share(index=1, count=2), Share(index=2, count=2)
-    with one_of_several(work, first), one_of_several(work, second):
-        with pytest.raises(OutputError, match="part 1/2 is being made"), one_of_several(work, first):
-            pass
-        with pytest.raises(OutputError, match="another mkpairs writes there"), sole_writer(work):
-            pass
-    with (
-        sole_writer(work),
-        pytest.raises(OutputError, match="without --part writes there"),
-        one_of_several(work, first),
-    ):
-        pass
-    assert not work.parent.exists()
-
-
-def test_a_file_system_without_locks_is_written_without(tmp_path, monkeypatch):
-    def no_locks(descriptor, how):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    with sole_writer(tmp_path / "pairs" / ".mkpairs"):
-        assert (tmp_path / "pairs").is_dir()
 
 
 def test_shares_of_other_inputs_or_settings_are_refused(maker, tmp_path):

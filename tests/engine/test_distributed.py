@@ -184,8 +184,8 @@ def test_a_second_command_on_the_same_run_is_refused(tmp_path):
     wait_for(out / "last.safetensors", processes)
     codes, _, errors = run([out, *FOREVER, "--resume"])
     assert codes == [2]
-    assert f"{out}: process {processes[0].pid} on" in errors[0]
-    assert "is writing this run" in errors[0]
+    assert f"{out}: a command (process {processes[0].pid} on" in errors[0]
+    assert "writes there" in errors[0]
     os.kill(processes[0].pid, signal.SIGKILL)
     finish(processes)
     done(run([out, "--loop", json.dumps({"steps": 1}), "--resume"]))  # the lock went with its process
