@@ -44,6 +44,7 @@ from humanpt.engine.runtime import (
 from humanpt.errors import CheckpointError, ConfigError, InputError
 from humanpt.files import write_json, write_whole
 from humanpt.models.attention import fastest_attention
+from humanpt.pages.figures import newest_figures
 from humanpt.pages.training import write_training_report
 from humanpt.tasks.attention_maps import AttentionPanel
 from humanpt.tasks.completion import (
@@ -394,9 +395,6 @@ def _summary(
     device: str,
     precision: str,
 ) -> dict[str, Any]:
-    newest: dict[str, Any] = {}  # of every figure, since not every line of the log has all of them
-    for line in log:
-        newest |= {name: value for name, value in line.items() if value is not None}
     return {
         "command": "pretrain",
         "version": __version__,
@@ -411,7 +409,7 @@ def _summary(
         "warnings": list(warnings),
         "seconds": result.seconds,
         "pairs_per_second": result.samples_per_second,
-        "figures": newest,
+        "figures": newest_figures(log),
         "best_loss": result.best_loss,
         "best_step": result.best_step,
         "best_by": result.best_by,
