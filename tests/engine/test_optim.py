@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from humanpt.engine.optim import OptimConfig, make_optimizer, parameter_groups
 from humanpt.errors import ConfigError
+from humanpt.models.croco import CroCo, tiny
 
 
 @pytest.mark.parametrize(("epoch", "rate"), [(0, 0.0), (20, 7.5e-5), (40, 1.5e-4), (800, 0.0), (900, 0.0)])
@@ -53,18 +56,34 @@ class Masked(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(1, 1, 4))
         self.linear = nn.Linear(4, 4)
         self.norm = nn.LayerNorm(4)
-        self.table = nn.Embedding(2, 4)
+        self.convolution = nn.Conv2d(3, 4, 2)
+        self.positions = nn.Parameter(torch.zeros(9, 4))
         self.bias = nn.Parameter(torch.zeros(2, 2))  # a bias in two dimensions is a bias
         self.frozen = nn.Parameter(torch.zeros(4, 4), requires_grad=False)
 
 
-def test_matrices_and_the_mask_token_decay_and_biases_and_norms_do_not():
+def test_only_weights_that_multiply_decay():
     model = Masked()
     names = {parameter: name for name, parameter in model.named_parameters()}
     decayed, spared = parameter_groups(model, weight_decay=0.05)
-    assert [names[p] for p in decayed["params"]] == ["mask_token", "linear.weight", "table.weight"]
-    assert [names[p] for p in spared["params"]] == ["bias", "linear.bias", "norm.weight", "norm.bias"]
+    assert [names[p] for p in decayed["params"]] == ["linear.weight", "convolution.weight"]
+    assert {names[p] for p in spared["params"]} == {
+        "mask_token",
+        "positions",
+        "bias",
+        "linear.bias",
+        "norm.weight",
+        "norm.bias",
+        "convolution.bias",
+    }
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
+
+
+def test_learned_positions_and_the_mask_token_of_the_network_do_not_decay():
+    model = CroCo(replace(tiny(), positions="learned"))
+    decayed, spared = parameter_groups(model, weight_decay=0.05)
+    assert {id(model.mask_token), id(model.encoder.positions.added)} <= {id(p) for p in spared["params"]}
+    assert id(model.to_pixels.weight) in {id(p) for p in decayed["params"]}
 
 
 def test_the_fused_update_is_used_and_equals_the_plain_one():
