@@ -1,7 +1,7 @@
 """`humanpt pretrain --dry-run`: what a run would cost, from its own network, samples and device; nothing is written.
 
-Counted: parameters, and operations of a real step on a few pairs. Measured: what such a step keeps for its backward
-pass, and short stretches of training and of reading, after a warm-up. The rest is scaled from these.
+Counted: parameters, and the operations and the memory of a real step on a few pairs. Measured: short stretches of
+training and of reading, after a warm-up. The rest is scaled from these.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from humanpt import __version__
+from humanpt.engine.held_memory import Held, most_held
 from humanpt.engine.optim import make_optimizer
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import Precision, autocast, describe_device
@@ -125,34 +126,32 @@ def _estimate_memory(
     task: CompletionTask, samples: CompletionSamples, at_once: int, device: torch.device, precision: Precision
 ) -> dict[str, int | None]:
     """Bytes that a step holds on its device, by what they are for; `available` is what there is, None if unknown."""
-    few, more = (_kept(task, samples, count, device, precision) for count in (FEW // 2, FEW))
-    slope = (more - few) / (FEW - FEW // 2)
-    activations = round(few + slope * (at_once - FEW // 2))
+    parameters = [p for p in task.model.parameters() if p.requires_grad]
+    for parameter in parameters:  # they are there all the time, so that what is measured beside them is the rest
+        parameter.grad = torch.zeros_like(parameter)
+    few, more = (_held_by_step(task, samples, count, device, precision) for count in (FEW, FEW + 2))
+    task.model.zero_grad(set_to_none=True)
+    activations = most_held(few, more, (at_once - FEW) / 2)
     weights = sum(p.nbytes for p in (*task.model.parameters(), *task.model.buffers()))
-    trained = sum(p.nbytes for p in task.model.parameters() if p.requires_grad)
+    trained = sum(p.nbytes for p in parameters)
     parts = {"weights": weights, "gradients": trained, "moments": 2 * trained, "activations": activations}
     return {**parts, "total": sum(parts.values()), "available": _memory_of(device)}
 
 
-def _kept(
+def _held_by_step(
     task: CompletionTask, samples: CompletionSamples, count: int, device: torch.device, precision: Precision
-) -> int:
-    """Bytes of the tensors that a forward pass of so many pairs keeps for the backward pass, parameters left out."""
-    own = {p.untyped_storage().data_ptr() for p in (*task.model.parameters(), *task.model.buffers())}
-    kept: dict[int, int] = {}
+) -> list[int]:
+    """As `Held`, of a step of so many pairs, beside weights, gradients and pictures as they are stored.
 
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    batch = collate([samples[position] for position in range(count)]).to(device)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), autocast(device, precision):
-        loss, _ = task.loss(batch)
-    total = sum(kept.values())
-    del loss
-    return total
+    The pairs are the same two over and over, so that the operations are the same whatever their number.
+    """
+    batch = collate([samples[place % 2] for place in range(count)]).to(device)
+    held = Held()
+    with held:
+        with autocast(device, precision):
+            loss, _ = task.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+    return held.after
 
 
 def _memory_of(device: torch.device) -> int | None:

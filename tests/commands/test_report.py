@@ -135,6 +135,7 @@ def measured(pairs, tmp_path, *changes):
     held = PairSet.open([pairs])
     training, _ = held.split(0.3, 0)
     task = CompletionTask(config.task)
+    task.model.checkpoint_activations = config.checkpoint_activations
     samples = CompletionSamples(held, training, config.task, 0, config.loop.batch_size)
     before = {name: value.clone() for name, value in task.model.state_dict().items()}
     found = dry_run(config, task, samples, tmp_path / "none" / "run", Silent(), device=CPU, precision="fp32")
@@ -158,6 +159,12 @@ def test_accumulation_needs_less_memory_for_the_same_step(pairs, tmp_path):
     parts, *_ = measured(pairs, tmp_path, "loop.batch_size=16", "loop.accumulate=4")
     assert parts["memory"]["activations"] < 0.4 * whole["memory"]["activations"]
     assert parts["flops"]["step"] == whole["flops"]["step"]
+
+
+def test_checkpointed_activations_need_less_memory_but_not_only_what_is_kept(pairs, tmp_path):
+    plain, *_ = measured(pairs, tmp_path, "loop.batch_size=16")
+    less, *_ = measured(pairs, tmp_path, "loop.batch_size=16", "checkpoint_activations=true")
+    assert 0.4 < less["memory"]["activations"] / plain["memory"]["activations"] < 0.7
 
 
 def test_the_small_network_needs_the_operations_that_were_measured(pairs):
