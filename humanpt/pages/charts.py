@@ -101,7 +101,7 @@ def thinned(x: Sequence[float], y: Sequence[float], most: int = MOST_POINTS) -> 
 
 
 def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.4, 2.9), layout="constrained")
+    figure = Figure(figsize=(4.6, 2.7), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel, fontsize=9)
     axes.set_ylabel(textwrap.fill(ylabel, 34), fontsize=9)  # what the height of a chart has room for
