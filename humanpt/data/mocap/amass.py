@@ -9,9 +9,10 @@ Letters: T frames, J joints.
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from humanpt.data.mocap.motion import Motion
-from humanpt.data.poses.anatomy import Array, about
+from humanpt.data.poses.anatomy import Array, absolute
 from humanpt.errors import InputError
 
 LICENCE = "AMASS (amass.is.tue.mpg.de): the user's own copy, for non-commercial research, not to be passed on"
@@ -106,10 +107,5 @@ _WANTED = ("poses", "trans", "mocap_framerate", "mocap_frame_rate")
 
 def _play(vectors: Array) -> Array:
     """Absolute rotations (T, J, 3, 3) of rotation vectors (T, J, 3): SMPL's axes to the world's."""
-    angle = np.linalg.norm(vectors, axis=-1)
-    axis = np.where(angle[..., None] > 1e-9, vectors / np.maximum(angle, 1e-12)[..., None], FLIP[0])
-    rotations = about(axis, angle)
-    for joint, (_, parent, _) in enumerate(JOINTS):
-        if parent >= 0:
-            rotations[:, joint] = rotations[:, parent] @ rotations[:, joint]
-    return rotations
+    local = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape, 3)
+    return absolute([parent for _, parent, _ in JOINTS], local)

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from humanpt.data.mocap.motion import Motion
 from humanpt.data.poses.anatomy import Array, about
@@ -115,19 +116,10 @@ def _play(path: Path, table: Array) -> Array:
         values = table[:, column : column + width]
         column += width
         if width == 4:
-            length = np.linalg.norm(values, axis=1, keepdims=True)
-            if length.min() < 0.5:
+            if np.linalg.norm(values, axis=1).min() < 0.5:
                 raise InputError(f"{path}: the quaternion of {name} is not of length one; this is not a DeepMimic clip")
-            turn = _matrix(values / length)
+            turn = Rotation.from_quat(values[:, (1, 2, 3, 0)]).as_matrix()  # the file has wxyz
         else:
             turn = about(HINGE, values[:, 0] if width else np.zeros(len(table)))
         rotations[:, number] = rotations[:, _index(parent)] @ turn if parent else turn
     return rotations
-
-
-def _matrix(quaternion: Array) -> Array:
-    """Rotations (T, 3, 3) of unit quaternions wxyz (T, 4)."""
-    half = np.arccos(np.clip(quaternion[:, 0], -1, 1))
-    axis = quaternion[:, 1:]
-    length = np.linalg.norm(axis, axis=1, keepdims=True)
-    return about(np.where(length > 1e-9, axis / np.maximum(length, 1e-12), HINGE), 2 * half)

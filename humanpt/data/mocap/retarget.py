@@ -28,13 +28,14 @@ from humanpt.data.poses.anatomy import (
     about,
     absolute,
     across,
+    axes,
     positions,
     skeleton_of,
     swing,
     twist_angle,
     unit,
 )
-from humanpt.data.poses.body_rotations import BodyRotations, frame, power
+from humanpt.data.poses.body_rotations import BodyRotations, power
 from humanpt.data.poses.hand_rotations import HandRotations
 
 FLOOR_WINDOW = 1.0
@@ -133,19 +134,19 @@ def _zero_limbs(
         return unit(still[end] - still[start])
 
     leg, arm = body.legs[side], body.arms[side]
-    thigh = frame(recorded("thigh"), across(LEFT, recorded("thigh"))) @ leg.frame.T
+    thigh = axes(across(LEFT, recorded("thigh")), recorded("thigh")) @ leg.frame.T
     shin = _laid(thigh @ about(leg.hinge, -leg.rest_knee), leg.shin_bone, recorded("shin"))
     upper_bone = recorded("upperarm")
     hanging = motion.arms == "hanging"
     hinge = across(-LEFT, upper_bone) if hanging else unit(np.cross(upper_bone, FORWARD))
-    upper = frame(upper_bone, -hinge) @ arm.frame.T
+    upper = axes(-hinge, upper_bone) @ arm.frame.T
     fore = _laid(upper @ about(arm.hinge, -arm.rest_elbow), arm.axis, recorded("forearm"))
     # The hand in line with the forearm, its palm turned to the body, or down where the arms are level.
     axis = recorded("forearm")
     palm = arm.sign * -LEFT if hanging else DOWN
     turn = HANGING_PRONATION * arm.sign if hanging else 0.0
     back = about(axis, turn) @ across(-palm, axis)
-    hand = np.stack([axis, back, np.cross(axis, back)], axis=1) @ arm.hand_frame.T
+    hand = axes(axis, back) @ arm.hand_frame.T
     return {
         "clavicle": np.eye(3),
         "upperarm": upper,

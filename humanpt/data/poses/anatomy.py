@@ -178,6 +178,11 @@ def across(direction: Array, normal: Array) -> Array:
     return unit(direction - (direction @ normal) * normal)
 
 
+def axes(first: Array, second: Array) -> Array:
+    """Rotation (3, 3) whose columns are two unit directions at right angles, then the one at right angles to both."""
+    return np.stack([first, second, np.cross(first, second)], axis=1)
+
+
 def about(axis: Array, angle: Array | float) -> Array:
     """Rotations by angles (...) in radians about unit axes (..., 3), as (..., 3, 3); one axis serves many angles.
 

@@ -7,6 +7,7 @@ Letters: N bodies, J joints, A angles of a body.
 """
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from humanpt.data.poses.anatomy import (
     DOWN,
@@ -19,6 +20,7 @@ from humanpt.data.poses.anatomy import (
     about,
     across,
     angle_about,
+    axes,
     swing,
     twist_angle,
     unit,
@@ -65,11 +67,6 @@ def _spread(local: Array, joints: tuple[int, ...], angle: dict[str, Array], name
     local[:, list(joints)] = turn[:, None]
 
 
-def frame(bone: Array, hinge: Array) -> Array:
-    """Rotation that takes down to the bone and left to the hinge, both unit and at right angles, (3, 3)."""
-    return np.stack([hinge, bone, np.cross(hinge, bone)], axis=1)
-
-
 class _Leg:
     def __init__(self, skeleton: Skeleton, side: Side) -> None:
         self.sign = 1.0 if side == "left" else -1.0
@@ -79,7 +76,7 @@ class _Leg:
         shin = skeleton.bone(self.shin[0], self.foot)
         self.hinge = across(LEFT, self.bone)
         self.shin_bone = shin
-        self.frame = frame(self.bone, self.hinge)
+        self.frame = axes(self.hinge, self.bone)
         self.rest_knee = angle_about(self.hinge, self.bone, shin)
 
     def turn(self, local: Array, angle: dict[str, Array], root: Array, planted: Flags) -> None:
@@ -119,7 +116,7 @@ class _Arm:
         # A straight arm shows no hinge: it bends forwards.
         hinge = unit(bend) if np.linalg.norm(bend) > 0.15 else unit(np.cross(self.bone, FORWARD))
         self.hinge = across(hinge, self.bone)
-        self.frame = frame(self.bone, -self.hinge)
+        self.frame = axes(-self.hinge, self.bone)
         self.rest_elbow = angle_about(self.hinge, self.bone, self.axis)
         self._measure_hand(skeleton, side)
 
@@ -133,11 +130,9 @@ class _Arm:
             back = -self.sign * np.cross(along, row)
         neutral = self.sign * across(self.hinge, self.axis)  # the palm faces the body when the thumb is up
         self.rest_pronation = angle_about(self.sign * self.axis, neutral, -back)
-        straight_back = across(back, self.axis)
-        straight = np.stack([self.axis, straight_back, np.cross(self.axis, straight_back)], axis=1)
-        bent = np.stack([along, back, np.cross(along, back)], axis=1)
-        self.hand_frame = bent
-        self.straighten = straight @ bent.T  # takes the hand of the reference pose in line with the forearm
+        self.hand_frame = axes(along, back)
+        straight = axes(self.axis, across(back, self.axis))
+        self.straighten = straight @ self.hand_frame.T  # takes the hand of the reference pose in line with the forearm
 
     def turn(self, local: Array, angle: dict[str, Array]) -> None:
         """Rotations of one arm down to the wrist, whose own flexion the hand adds."""
@@ -176,15 +171,5 @@ def _swing_and_twist(local: Array, joints: tuple[int, ...], wanted: Array, bone:
 
 def power(rotation: Array, share: float) -> Array:
     """Part of rotations (N, 3, 3) that turn by less than half a turn, about the same axes."""
-    vee = np.stack(
-        [
-            rotation[:, 2, 1] - rotation[:, 1, 2],
-            rotation[:, 0, 2] - rotation[:, 2, 0],
-            rotation[:, 1, 0] - rotation[:, 0, 1],
-        ],
-        axis=1,
-    )
-    sine = 0.5 * np.linalg.norm(vee, axis=1)
-    angle = np.arctan2(sine, 0.5 * (np.trace(rotation, axis1=1, axis2=2) - 1))
-    axis = np.where(sine[:, None] > 1e-9, vee / np.maximum(2 * sine, 1e-12)[:, None], LEFT)
-    return about(axis, share * angle)
+    part: Array = (Rotation.from_matrix(rotation) ** share).as_matrix()
+    return part
