@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,13 +12,16 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from humanpt.cli.app import app
 from humanpt.commands import mkpairs, parts_on_ray
 from humanpt.commands.from_clips import ClipMaker
 from humanpt.commands.out_folder import prepare_share
 from humanpt.commands.parts import Plan, Share
 from humanpt.config import override
 from humanpt.data.harvest import HarvestConfig
+from humanpt.data.shards import verify
 from humanpt.engine.report import Silent
 from humanpt.errors import ConfigError, InputError, OutputError
 from tests.scenes import figure_clip
@@ -230,6 +234,33 @@ def test_an_interrupted_run_on_ray_goes_on_with_or_without_it(maker, alone, tmp_
     assert 0 < len(list((out / ".mkpairs").glob("0*.json"))) < 5
     mkpairs.run(maker, out, SPREAD, Silent(), resume=True)
     assert content(out) == content(alone)
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_ray_leaves_whole_parts_and_the_run_goes_on(maker, tmp_path, machines):
+    words = ["mkpairs", str(maker.inputs[0]), "--detector", "motion", "--set", "pairs.min_size=48"]
+    words += ["--set", "pairs.min_motion=0.02"]
+    out, whole = tmp_path / "pairs", tmp_path / "whole"
+    command = [sys.executable, "-m", "humanpt", *words, "--out", str(out), "--ray", machines.cluster.address]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not list((out / ".mkpairs").glob("0*.json")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "the same command with --resume goes on from here" in said
+    done = [path for path in (out / ".mkpairs").iterdir() if re.fullmatch(r"0.*\.h5|0.*\.json", path.name)]
+    notes = [path for path in done if path.suffix == ".json"]
+    assert 0 < len(notes) < 5
+    assert all(json.loads(path.read_text())["pairs"] for path in notes)
+    assert all(verify(path).ok for path in done if path.suffix == ".h5")
+    for words_of_one in ([*words, "--out", str(out), "--resume"], [*words, "--out", str(whole)]):
+        result = CliRunner().invoke(app, [*words_of_one, "--workers", "1"])
+        assert result.exit_code == 0, result.output
+    assert content(out) == content(whole)
+    assert not (out / ".mkpairs").exists()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])
