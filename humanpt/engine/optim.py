@@ -38,7 +38,7 @@ class OptimConfig:
     """Decay rates of AdamW's two running means."""
 
     weight_decay: float = 0.05
-    """Decoupled weight decay of the weights of linear maps and convolutions; see `parameter_groups`."""
+    """Decoupled weight decay; see `parameter_groups` for what is spared."""
 
     def __post_init__(self) -> None:
         if not self.base_lr > 0:
@@ -96,9 +96,9 @@ class Schedule:
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Split the trainable parameters into those that decay and those that do not.
 
-    The weights of linear maps, convolutions and embeddings decay: tensors of two or more dimensions that their module
-    calls a weight. Biases, the scales of norms, and what a module adds to its tokens or puts in their place under
-    another name (learned positions, the mask token) do not. The published CroCo code decays the mask token.
+    Parameters of at most one dimension (the scales of norms) do not, nor those that are only added to something and
+    named for it: `bias`, and `added`, a learned table of positions. A mask token, (1, 1, D), does, as in the published
+    CroCo code.
 
     Returns:
         Two groups for a torch optimiser, in the model's own order; an empty one is left out.
@@ -107,7 +107,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
     spared: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (decayed if parameter.ndim > 1 and name.endswith("weight") else spared).append(parameter)
+            spare = parameter.ndim <= 1 or name.rpartition(".")[2] in ("bias", "added")
+            (spared if spare else decayed).append(parameter)
     groups: list[dict[str, object]] = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": spared, "weight_decay": 0.0},

@@ -57,33 +57,32 @@ class Masked(nn.Module):
         self.linear = nn.Linear(4, 4)
         self.norm = nn.LayerNorm(4)
         self.convolution = nn.Conv2d(3, 4, 2)
-        self.positions = nn.Parameter(torch.zeros(9, 4))
+        self.added = nn.Parameter(torch.zeros(9, 4))
         self.bias = nn.Parameter(torch.zeros(2, 2))  # a bias in two dimensions is a bias
         self.frozen = nn.Parameter(torch.zeros(4, 4), requires_grad=False)
 
 
-def test_only_weights_that_multiply_decay():
+def test_weights_and_the_mask_token_decay_and_what_is_only_added_does_not():
     model = Masked()
     names = {parameter: name for name, parameter in model.named_parameters()}
     decayed, spared = parameter_groups(model, weight_decay=0.05)
-    assert [names[p] for p in decayed["params"]] == ["linear.weight", "convolution.weight"]
-    assert {names[p] for p in spared["params"]} == {
-        "mask_token",
-        "positions",
+    assert [names[p] for p in decayed["params"]] == ["mask_token", "linear.weight", "convolution.weight"]
+    assert [names[p] for p in spared["params"]] == [
+        "added",
         "bias",
         "linear.bias",
         "norm.weight",
         "norm.bias",
         "convolution.bias",
-    }
+    ]
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
 
 
-def test_learned_positions_and_the_mask_token_of_the_network_do_not_decay():
+def test_learned_positions_of_the_network_do_not_decay():
     model = CroCo(replace(tiny(), positions="learned"))
     decayed, spared = parameter_groups(model, weight_decay=0.05)
-    assert {id(model.mask_token), id(model.encoder.positions.added)} <= {id(p) for p in spared["params"]}
-    assert id(model.to_pixels.weight) in {id(p) for p in decayed["params"]}
+    assert id(model.encoder.positions.added) in {id(p) for p in spared["params"]}
+    assert {id(model.mask_token), id(model.to_pixels.weight)} <= {id(p) for p in decayed["params"]}
 
 
 def test_the_fused_update_is_used_and_equals_the_plain_one():
