@@ -1,38 +1,101 @@
-"""`humanpt pretrain` in two processes, stopped by a signal and gone on with in one."""
+"""`humanpt pretrain` in several processes: stopped, killed or short of disk, and gone on with in another number."""
 
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.engine.processes import ROOT, free_port
+from tests.engine.processes import FORKS, ROOT, Program, finish, free_port
 from tests.scenes import write_pairs
 
-SMALL = ["--recipe", "tiny", "--batch-size", "8", "--precision", "fp32", "--device", "cpu"]
-SMALL += ["--set", "loop.log_every=2", "--set", "loop.save_every=3", "--set", "workers=0", "--json"]
-SMALL += ["--set", "loop.tensorboard=false", "--set", "probe.pictures=0", "--set", "attention=fused"]
+SMALL = ["--recipe", "tiny", "--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--json"]
+SMALL += ["--set", "loop.log_every=2", "--set", "loop.save_every=3", "--set", "loop.tensorboard=false"]
+SMALL += ["--set", "workers=0", "--set", "probe.pictures=0", "--set", "attention=fused"]
+FOREVER = ["--steps", 100_000]
+FORKS.set_forkserver_preload(["tests.engine.toy_run", "humanpt.commands.pretrain"])
 
 
-def start(words, size):
+def be_humanpt(words, variables, said):
+    """In a child of a server that has loaded torch: what `humanpt` does from a shell, with its words in files."""
+    os.setsid()
+    os.environ.update(variables)
+    for number, name in ((1, "out"), (2, "errors")):
+        os.dup2(os.open(f"{said}/{name}", os.O_WRONLY | os.O_CREAT), number)
+    import torch
+
+    from humanpt.cli.app import main
+
+    torch.set_num_threads(1)
+    sys.argv = ["humanpt", *words]
+    main()
+
+
+class Pretraining(Program):
+    """One process of a run."""
+
+    def __init__(self, words, variables):
+        self.said = Path(tempfile.mkdtemp())
+        self.process = FORKS.Process(target=be_humanpt, args=(words, variables, str(self.said)))
+        self.process.start()
+        self.pid = self.process.pid
+        Program.all.append(self)
+
+
+def start(words, size=1):
+    """The processes of a run."""
+    words = ["pretrain", *SMALL, *map(str, words)]
     shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    command = [sys.executable, "-m", "humanpt", "pretrain", *SMALL, *map(str, words)]
-    return [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ
-            | {"OMP_NUM_THREADS": "1"}
-            | (shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if size > 1 else {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
+    ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if size > 1 else {} for rank in range(size)]
+    return [Pretraining(words, variables) for variables in ranks]
+
+
+def step_of(out):
+    """The step of the newest checkpoint, which may be replaced meanwhile; 0 before the first."""
+    try:
+        raw = (out / "last.safetensors").read_bytes()
+    except FileNotFoundError:
+        return 0
+    return int(json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]["step"])
+
+
+def wait_for_a_save(out, processes):
+    while not step_of(out):
+        assert all(process.running() for process in processes), finish(processes)
+        time.sleep(0.005)
+
+
+def error_lines(errors):
+    """The lines that tell a user what went wrong, of all processes."""
+    assert "Traceback" not in "".join(errors)
+    return [line for text in errors for line in text.splitlines() if line.startswith("error: ")]
+
+
+def goes_on(out, *words, size=1):
+    """See that a run goes on from its last checkpoint, for a few steps, and logs every step once."""
+    assert [path.name for path in out.glob("*.safetensors")] == ["last.safetensors"]
+    end = step_of(out) + 3
+    codes, said, errors = finish(start(["--out", out, "--resume", "--steps", end, *words], size))
+    assert codes == [0] * size, errors
+    assert json.loads(said[0])["steps"] == end
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == end
+
+
+@pytest.fixture(autouse=True)
+def nobody_left():
+    yield
+    for process in Program.all:
+        process.kill()
+    Program.all.clear()
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +108,83 @@ def pairs(tmp_path_factory):
 
 def test_two_processes_stop_at_a_signal_with_75_and_one_goes_on(pairs, tmp_path):
     out = tmp_path / "run"
-    processes = start(["--data", pairs, "--out", out, "--steps", 100_000], 2)
-    while not (out / "last.safetensors").exists():
-        assert all(process.poll() is None for process in processes), [p.communicate() for p in processes]
-        time.sleep(0.01)
-    processes[1].send_signal(signal.SIGUSR1)
-    said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [75, 75], said
-    stopped = json.loads(said[0][0])
-    assert said[1][0] == ""
+    processes = start(["--data", pairs, "--out", out, *FOREVER], 2)
+    wait_for_a_save(out, processes)
+    os.kill(processes[1].pid, signal.SIGUSR1)
+    codes, said, errors = finish(processes)
+    assert codes == [75, 75], errors
+    stopped = json.loads(said[0])
+    assert said[1] == ""
     assert stopped["interrupted"]
-    (process,) = start(["--out", out, "--resume", "--steps", stopped["steps"] + 2], 1)
-    text, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert json.loads(text)["steps"] == stopped["steps"] + 2
-    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
-    assert steps == sorted(set(steps))
+    assert stopped["steps"] == step_of(out)
+    goes_on(out)
+
+
+def test_a_full_disk_ends_both_processes_with_one_line_and_the_run_goes_on(pairs, tmp_path):
+    out = tmp_path / "run"
+    processes = start(["--data", pairs, "--out", out, *FOREVER], 2)
+    wait_for_a_save(out, processes)
+    resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (100_000, 100_000))  # far less than a checkpoint
+    codes, _, errors = finish(processes)
+    assert codes == [2, 1]
+    (line,) = error_lines(errors)
+    assert "last.safetensors: cannot be written (File too large); what was finished before is intact; make room" in line
+    goes_on(out)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "size"), [("fsdp", 1), pytest.param("ddp", 2, marks=pytest.mark.slow)], ids=["fsdp then one", "ddp"]
+)
+def test_a_process_killed_ends_the_other_with_one_line_and_the_run_goes_on(pairs, tmp_path, parallel, size):
+    out = tmp_path / "run"
+    processes = start(["--data", pairs, "--out", out, *FOREVER, "--set", f"loop.parallel={parallel}"], 2)
+    wait_for_a_save(out, processes)
+    os.kill(processes[1].pid, signal.SIGKILL)
+    codes, _, errors = finish(processes)
+    assert codes == [2, -signal.SIGKILL]
+    (line,) = error_lines(errors)
+    assert line.startswith("error: another process of this run ended without a word")
+    goes_on(out, size=size)
+
+
+@pytest.mark.slow
+def test_the_first_process_killed_ends_the_other_and_the_run_goes_on(pairs, tmp_path):
+    out = tmp_path / "run"
+    processes = start(["--data", pairs, "--out", out, *FOREVER], 2)
+    wait_for_a_save(out, processes)
+    os.kill(processes[0].pid, signal.SIGKILL)
+    codes, _, errors = finish(processes)
+    assert codes == [-signal.SIGKILL, 1]
+    assert not error_lines(errors)  # it cannot know whether the first one had its say
+    goes_on(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "disk full"])
+def test_torchrun_ends_when_a_process_fails_with_one_line_and_the_run_goes_on(pairs, tmp_path, how):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "humanpt", "pretrain", *SMALL, "--data", str(pairs), "--out", str(out), "--steps", "100000"]
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | own, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not step_of(out):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        first = int(re.search(r"process (\d+)", (out / ".lock").read_text())[1])
+        if how == "killed":
+            os.kill(first, signal.SIGKILL)
+        else:
+            resource.prlimit(first, resource.RLIMIT_FSIZE, (100_000, 100_000))
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.terminate()  # and its children with it
+        process.wait()
+    assert process.returncode == 1
+    words = "another process of this run ended" if how == "killed" else "what was finished before is intact"
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, errors
+    assert words in lines[0]
+    goes_on(out)
