@@ -13,6 +13,8 @@ from typing import Any
 
 from humanpt.errors import InputError, OutputError
 
+PARTIAL = ".partial"
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -25,7 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: if the folder cannot be written or the disk is full.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}{PARTIAL}")
     temporary = partial / path.name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file or folder of this name is what a killed writer of another left, which its next writer removes."""
+    return name.startswith(".") and name.endswith(PARTIAL)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

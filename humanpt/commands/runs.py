@@ -18,6 +18,7 @@ from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.run_folder import LOCK
 from humanpt.engine.runtime import leave_signals_to_the_parent
 from humanpt.errors import InputError, OutputError
+from humanpt.files import is_partial
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
@@ -57,7 +58,8 @@ def refuse_used(out: Path, also: frozenset[str] = frozenset()) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; --out names a folder")
     left = {CONFIG, LOG, LOCK, "tensorboard", *also}
-    held = sorted({path.name for path in out.iterdir()} - left) if out.is_dir() else []
+    names = {path.name for path in out.iterdir()} - left if out.is_dir() else set()
+    held = sorted(name for name in names if not is_partial(name))
     if LAST in held:
         raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
     if held:
@@ -73,6 +75,8 @@ def make_batches(
     first_step: int,
 ) -> Iterator[Made]:
     """This process's batches of a stream of samples from a step on; see `engine.task.Batches`.
+
+    Closing the iterator, or an error from it, ends the processes that read.
 
     Args:
         samples: sample p of which is what stands at stream position p.
@@ -97,7 +101,12 @@ def make_batches(
         worker_init_fn=leave_signals_to_the_parent,
         prefetch_factor=PREFETCH if workers else None,
     )
-    return iter(loader)
+    stream: Any = iter(loader)
+    try:
+        yield from stream
+    finally:
+        if workers:  # an error's traceback would keep them, and deaf to signals they would keep the program from ending
+            stream._shutdown_workers()
 
 
 def _numbered(name: str) -> list[tuple[int, Path]]:

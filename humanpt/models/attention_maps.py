@@ -1,7 +1,8 @@
 """Where the decoder looks in the second picture, for every patch that it completes.
 
-The kernels that are fast keep no attention weights. So the inputs of every cross-attention are caught while the network
-runs as it always does, and the weights are computed from them a second time.
+The kernels that are fast keep no attention weights. So while the network runs, every cross-attention computes them a
+second time from the inputs that it is given: uncompiled, since compiled blocks pass over hooks, and at that moment,
+when its own weights are gathered if several processes share them.
 
 Letters: B batch, N patches, Q chosen ones, L decoder blocks, H heads, d channels of a head.
 """
@@ -44,18 +45,18 @@ def reference_attention(model: CroCo, image1: Tensor, image2: Tensor, mask: Tens
     if patches.ndim != 2 or len(patches) != len(mask):
         raise ValueError(f"patches of shape {tuple(patches.shape)} do not fit a mask of {tuple(mask.shape)}")
     visible, memory = model.encode(image1, keep=~mask), model.encode(image2)
-    with _caught_inputs(model) as inputs:
+    with _caught_shares(model, patches) as shares, torch.compiler.set_stance("force_eager"):
         model.complete(visible, memory, mask)
-    return torch.stack([_shares(block, patches, *given) for block, given in inputs], dim=1)
+    return torch.stack(shares, dim=1)
 
 
 @contextlib.contextmanager
-def _caught_inputs(model: CroCo) -> Iterator[list[tuple[CrossAttention, tuple[Any, ...]]]]:
-    """What each cross-attention is given inside the block, in the order in which they run."""
-    caught: list[tuple[CrossAttention, tuple[Any, ...]]] = []
+def _caught_shares(model: CroCo, patches: Tensor) -> Iterator[list[Tensor]]:
+    """(B, Q, N) shares of each cross-attention that runs inside the block, in the order in which they run."""
+    caught: list[Tensor] = []
 
     def catch(block: CrossAttention, _: nn.Module, given: tuple[Any, ...]) -> None:
-        caught.append((block, given))
+        caught.append(_shares(block, patches, *given))
 
     blocks = [module for module in model.decoder.modules() if isinstance(module, CrossAttention)]
     hooks = [block.register_forward_pre_hook(partial(catch, block)) for block in blocks]

@@ -226,6 +226,11 @@ class CroCo(nn.Module):
         tokens: Tensor = self.to_decoder(self.encoder(image, keep))
         return tokens
 
+    def features(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) picture to (B, N, E) tokens of the encoder."""
+        tokens: Tensor = self.encoder(image)
+        return tokens
+
     def complete(self, visible: Tensor, memory: Tensor | None, mask: Tensor, predicted: Tensor | None = None) -> Tensor:
         """Predict withheld patches from pictures already encoded; several masks or memories can share one encoding.
 

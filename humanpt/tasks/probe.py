@@ -121,7 +121,7 @@ class Probe:
         parts = []
         for start in range(0, len(pictures), self.config.batch):
             images = torch.from_numpy(pictures[start : start + self.config.batch]).permute(0, 3, 1, 2)
-            tokens = model.encoder(normalise(images.to(model.mask_token.device)))
+            tokens = model.features(normalise(images.to(model.mask_token.device)))
             parts.append(pool(tokens.float(), model.config.grid, self.config.grid).cpu())
         return torch.cat(parts).double()
 

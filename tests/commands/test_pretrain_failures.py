@@ -31,7 +31,7 @@ def pairs(tmp_path):
     return tmp_path / "pairs"
 
 
-@pytest.mark.parametrize("workers", [0])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_shard_cut_short_ends_the_run_with_one_line_and_brought_back_it_goes_on(pairs, tmp_path, workers):
     out, shard = tmp_path / "run", pairs / "b.h5"
     whole = shard.read_bytes()

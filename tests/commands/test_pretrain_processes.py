@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from tests.engine.processes import FORKS, ROOT, Program, finish, free_port
 from tests.scenes import write_pairs
@@ -157,6 +158,22 @@ def test_the_first_process_killed_ends_the_other_and_the_run_goes_on(pairs, tmp_
     assert codes == [-signal.SIGKILL, 1]
     assert not error_lines(errors)  # it cannot know whether the first one had its say
     goes_on(out)
+
+
+def test_a_run_killed_in_one_process_ends_in_two_that_share_its_network_as_if_never_killed(pairs, tmp_path):
+    one, whole = tmp_path / "killed", tmp_path / "whole"
+    (process,) = start(["--data", pairs, "--out", one, *FOREVER])
+    wait_for_a_save(one, [process])
+    os.kill(process.pid, signal.SIGKILL)
+    finish([process])
+    goes_on(one, "--set", "loop.parallel=fsdp", size=2)
+    codes, _, errors = finish(start(["--data", pairs, "--out", whole, "--steps", step_of(one)]))
+    assert codes == [0], errors
+    first, second = (load_file(out / "last.safetensors") for out in (one, whole))
+    assert first.keys() == second.keys()
+    for name in first:
+        if name.startswith("model."):
+            assert (first[name] - second[name]).abs().max() < 1e-5, name
 
 
 @pytest.mark.slow

@@ -80,3 +80,11 @@ def test_in_mixed_precision_the_shares_are_still_float32_and_nearly_the_same(tin
     assert mixed.dtype == torch.float32
     assert_close(mixed, whole, rtol=0.1, atol=5e-3)
     assert_close(mixed.sum(dim=-1), torch.ones(3, 2, 2), rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_whose_blocks_are_compiled_is_looked_into_as_well(tiny_croco, image_pair, mask):
+    expected = reference_attention(tiny_croco, *image_pair, mask, PATCHES)
+    tiny_croco.compile_blocks(backend="eager")
+    with torch.no_grad():
+        tiny_croco(*image_pair, mask)
+    assert_close(reference_attention(tiny_croco, *image_pair, mask, PATCHES), expected)
