@@ -42,7 +42,7 @@ from humanpt.engine.runtime import (
     seed_everything,
 )
 from humanpt.errors import CheckpointError, ConfigError, InputError
-from humanpt.files import write_json, write_whole
+from humanpt.files import exists, write_json, write_whole
 from humanpt.models.attention import fastest_attention
 from humanpt.pages.figures import newest_figures
 from humanpt.pages.training import write_training_report
@@ -61,6 +61,11 @@ from humanpt.tasks.probe import Probe, ProbeConfig
 
 REPORT = "report.html"
 PANELS = 6  # completed pictures of each kind in the report
+CHANGES_NOTHING = (
+    *("steps", "epochs", "log_every", "eval_every", "eval_first", "save_every", "save_seconds", "tensorboard"),
+    *("parallel", "accumulate", "workers", "threads", "compile", "checkpoint_activations"),
+)
+"""Settings that may change on resuming: the samples and the weights to come stay the same, but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +268,7 @@ def _train(
         ledger["init"] = header.provenance.ledger["init"]
     elif init is not None:
         ledger["init"] = initialise(task.model, init, report)
-    if world.is_first:
+    if world.is_first and header is None:
         write_whole(out / CONFIG, to_json(config) + "\n")
     count, batch = len(pairs.samples), config.loop.batch_size
     of_kinds = ", ".join(
@@ -304,6 +309,8 @@ def _train(
         panels, attention = _panels(task, pairs, config)
     if not world.is_first:
         return {"stopped_by": result.stopped_by, "interrupted": result.interrupted}
+    if header is not None:  # what the run was begun with stands until a resume has been accepted
+        write_whole(out / CONFIG, to_json(config) + "\n")
     log = read_log(out / LOG)
     warnings = [*doubts, *result.warnings]
     summary = _summary(config, result, log, ledger, warnings, out, describe_device(where), how)
@@ -314,9 +321,8 @@ def _train(
 
 def _tell_changes(begun: PretrainConfig, config: PretrainConfig, report: Report) -> None:
     """Say what a resumed run does otherwise than it was begun, but for its length."""
-    free = ("steps", "epochs", "log_every", "eval_every", "eval_first", "save_every", "save_seconds", "parallel")
     changed = [name for name in field_names(config) if _value(begun, name) != _value(config, name)]
-    if changed := [name for name in changed if name.removeprefix("loop.") not in free]:
+    if changed := [name for name in changed if name.removeprefix("loop.") not in CHANGES_NOTHING]:
         report.note(f"changed on resuming: {', '.join(changed)}; the run is no longer the one that it was begun as")
 
 
@@ -326,6 +332,8 @@ def _value(config: Any, name: str) -> Any:
 
 def _begun_with(out: Path, config: PretrainConfig) -> tuple[PretrainConfig, Header]:
     """The config that a run was begun with, for the same recipe and subject, and the header of its checkpoint."""
+    if not exists(out):
+        raise InputError(f"{out}: no such folder to resume; check --out, or start a run there without --resume")
     if not (out / LAST).is_file():
         raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without --resume")
     header = read_header(out / LAST)

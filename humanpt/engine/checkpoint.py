@@ -95,7 +95,7 @@ class WeightsReport:
 
     def summary(self) -> str:
         """One line: how many matched, and which did not, the first few by name."""
-        parts = [f"{len(self.matched)} weights loaded"]
+        parts = [f"{len(self.matched)} weights matched"]
         parts += [
             f"{len(names)} {what} ({_few(names)})"
             for what, names in (

@@ -229,7 +229,12 @@ class _Run(Generic[BatchT]):
                 f"the learning rate reaches 0 at step {math.ceil(self.schedule.cosine)} of {self.end}; "
                 "a longer optim.cosine_epochs or optim.cosine_steps uses the steps after it"
             )
-        if self.step >= self.end:
+        if self.step > self.end:
+            raise ConfigError(
+                f"{self.saved}: has made {self.step} steps, more than the {self.end} of the run; "
+                f"give --steps {self.step} or more"
+            )
+        if self.step == self.end:
             self.report.note(f"{self.saved}: it has made {self.step} of {self.end} steps already; nothing was trained")
         self.model.train()
         began = time.perf_counter()
@@ -347,6 +352,8 @@ class _Run(Generic[BatchT]):
         if eval_due:
             self.since_eval.clear()
         if better:
+            if self.saved is None:  # a run that is killed now can be resumed
+                self.save(LAST)
             self.save(BEST)
         if done or self.late or self.due(self.loop.save_every):
             self.save(LAST)

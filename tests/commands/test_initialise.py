@@ -96,7 +96,7 @@ def test_an_original_network_starts_ours_and_its_licence_is_told(tmp_path, views
     assert "CC BY-NC-SA" in ledger["licence"]
     assert len(ledger["matched"]) == len(random_tensors(tiny()))
     assert len(notes) == 2
-    assert "83 weights loaded" in notes[0]
+    assert "83 weights matched" in notes[0]
     assert "CC BY-NC-SA" in notes[1]
 
 

@@ -163,7 +163,7 @@ def test_runs_get_names_of_their_own_and_the_newest_is_resumed(pairs, tmp_path, 
 def test_first_weights_come_from_a_run_and_that_is_said(trained, pairs, tmp_path):
     result = pretrain("--data", pairs, "--out", tmp_path / "run", "--steps", 1, "--init", trained[0])
     assert result.exit_code == 0
-    assert "weights loaded" in result.stderr
+    assert "weights matched" in result.stderr
     result = pretrain("--data", pairs, "--out", tmp_path / "run", "--steps", 2, "--resume", "--json")
     init = json.loads(result.stdout)["data"]["init"]
     assert init["file"] == str(trained[0] / "best.safetensors")
@@ -272,7 +272,7 @@ def write_pickle(path):
         (["--init", "{pickle}"], ["pickle.pth"]),
         (["--init", "{other}"], ["other.safetensors"]),
         (["--init", "none.safetensors"], ["none.safetensors"]),
-        (["--resume", "--out", "{empty}"], ["empty", "last.safetensors"]),
+        (["--resume", "--out", "{empty}"], ["empty", "no such folder"]),
         (["--out", "{text}"], ["text.safetensors"]),
         (["--resume", "--out", "{empty}", "--init", "{other}"], ["--init"]),
     ],
@@ -388,3 +388,19 @@ def test_a_dry_run_without_pairs_generates_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one_line_error(pretrain("--steps", 10, "--dry-run"), "pairs", "mkpairs")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_resume_that_is_refused_leaves_the_settings_of_the_run(trained, pairs, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained[0], out)
+    before = (out / "config.json").read_text()
+    words = ["--data", pairs, "--out", out, "--resume"]
+    one_line_error(pretrain(*words, "--steps", 12, "--objective", "mae"), "another model")
+    one_line_error(pretrain(*words, "--steps", 2), "--steps 10 or more")
+    assert (out / "config.json").read_text() == before
+
+
+def test_what_a_killed_first_save_leaves_is_no_run(pairs, tmp_path):
+    (tmp_path / "run" / ".last.safetensors.partial").mkdir(parents=True)
+    result = pretrain("--data", pairs, "--out", tmp_path / "run", "--steps", 2)
+    assert result.exit_code == 0, result.output

@@ -209,7 +209,7 @@ def test_starting_from_weights_reports_what_did_not_match(kept):
     assert torch.equal(model[0].weight, load_file(kept)["model.0.weight"])
     assert torch.equal(model[2].weight, untouched)
     assert (len(report.matched), report.missing, report.unexpected, len(report.misshaped)) == (7, (), (), 2)
-    expected = "7 weights loaded, 2 of another shape (2.weight (2, 4) for (7, 4), 2.bias (2,) for (7,))"
+    expected = "7 weights matched, 2 of another shape (2.weight (2, 4) for (7, 4), 2.bias (2,) for (7,))"
     assert report.summary() == expected
 
 

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from humanpt.engine.checkpoint import read_header
+from humanpt.engine.loop import LAST
 from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.report import Silent
 from humanpt.errors import CheckpointError, ConfigError, OutputError, ShardError, TrainingError
@@ -375,3 +377,23 @@ def test_a_tasks_pictures_go_to_tensorboard_after_each_evaluation(tmp_path):
     events.Reload()
     pictures = events.Images("grey")
     assert [(picture.step, picture.width, picture.height) for picture in pictures] == [(0, 6, 4), (2, 6, 4), (4, 6, 4)]
+
+
+def test_a_run_that_ends_after_its_first_measurement_can_be_resumed(tmp_path):
+    class EndsHere(RuntimeError):
+        pass
+
+    def ends(step):
+        yield from itertools.islice(make_batches(LOOP)(step), 5)
+        raise EndsHere
+
+    with pytest.raises(EndsHere):
+        run_toy(tmp_path, steps=9, batches=ends, eval_every=2, save_every=None)
+    result = run_toy(tmp_path, steps=9, eval_every=2, save_every=None, resume=tmp_path / LAST)
+    assert (result.steps, result.new_steps) == (9, 7)
+
+
+def test_a_resume_does_not_shorten_a_run(tmp_path):
+    last = run_toy(tmp_path, steps=4).last
+    with pytest.raises(ConfigError, match="--steps 4 or more"):
+        run_toy(tmp_path, steps=2, resume=last)
