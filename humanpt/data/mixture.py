@@ -32,7 +32,8 @@ class Mixture:
     def __init__(self, groups: Sequence[NDArray[np.int64]], shares: Sequence[float], seed: int) -> None:
         if not groups or len(groups) != len(shares) or not all(map(len, groups)) or not min(shares) > 0:
             raise ValueError(f"groups of {[len(group) for group in groups]} members with shares {list(shares)}")
-        self._streams = [(group, Order(len(group), seed)) for group in groups]
+        # A seed for each group: else groups of one size would be visited in one order, like beside like.
+        self._streams = [(group, Order(len(group), seed + (number << 32))) for number, group in enumerate(groups)]
         self._quotas = quotas(shares, PERIOD)
         self._group = spread_evenly(self._quotas)
         self._rank = np.zeros(PERIOD, np.int64)  # how many of its group came before, in this period

@@ -34,7 +34,7 @@ def check_workers(workers: int, batch_bytes: int) -> None:
     if fit is not None and workers > fit:
         raise ConfigError(
             f"workers is {workers}, but memory allows about {fit} of them, which hold {PREFETCH} batches of "
-            f"{batch_bytes / 2**20:.0f} MiB each; take --set workers={fit} or a smaller batch"
+            f"{batch_bytes / 2**20:.1f} MiB each; take --set workers={fit} or a smaller batch"
         )
 
 
@@ -58,7 +58,9 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) ->
         return None
     try:
         limit, used = int((cgroup / "memory.max").read_text()), int((cgroup / "memory.current").read_text())
-    except (OSError, ValueError):  # no container, or one whose limit is "max"
+        parts = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        used -= int(parts["inactive_file"])  # what was read from files, shards too, makes room when memory is wanted
+    except (OSError, KeyError, ValueError):  # no container, or one whose limit is "max"
         return left
     return max(0, min(left, limit - used))
 

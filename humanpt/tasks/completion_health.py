@@ -7,6 +7,7 @@ once is not read again; what they rest on stands beside each.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean, median
 from typing import Any
@@ -81,7 +82,8 @@ class Health:
         return [f"step {step}: {text}" for text in told.values()]
 
     def _take_in(self, line: Mapping[str, Any], step: int) -> None:
-        terms = [float(line[name]) for name in KIND_NAMES if line.get(name) is not None]
+        found = (line.get(name) for name in KIND_NAMES)  # NaN or None where there are no pairs of a kind
+        terms = [float(term) for term in found if term is not None and math.isfinite(term)]
         if terms:
             self._levels.append(fmean(terms))
             now = median(self._levels[-5:])
@@ -182,7 +184,9 @@ def _repeated(pairs: PairSet, training: NDArray[np.int64], heldout: NDArray[np.i
     sizes = np.concatenate([_sizes(reader) for reader in pairs.readers])[rows]
     _, group, members = np.unique(sizes, axis=0, return_inverse=True, return_counts=True)
     alike = np.flatnonzero(members[group.ravel()] > 1)  # equal bytes have equal lengths, so only these are read
-    alike = alike[np.argsort(group.ravel()[alike], kind="stable")][:READ]
+    alike = alike[np.argsort(group.ravel()[alike], kind="stable")]
+    unread = max(1.0, len(alike) / READ)  # what is found in those that are read stands for so many times more
+    alike = alike[:READ]
     seen: dict[bytes, int] = {}
     again = leaked = 0
     for place in sorted(alike.tolist()):  # those for training come first
@@ -192,24 +196,27 @@ def _repeated(pairs: PairSet, training: NDArray[np.int64], heldout: NDArray[np.i
             again += 1
             leaked += place >= len(training) > seen[key]
         seen.setdefault(key, place)
-    within = np.flatnonzero(sizes[:, 0] == sizes[:, 1])[:READ]
-    same = sum(first == second for first, second in (pairs.jpegs(int(rows[place])) for place in within))
-    least = "at least " if len(alike) == READ else ""
+    within = np.flatnonzero(sizes[:, 0] == sizes[:, 1])
+    unread_within = max(1.0, len(within) / READ)
+    same = sum(first == second for first, second in (pairs.jpegs(int(rows[place])) for place in within[:READ]))
+    about = "about " if unread > 1 else ""
+    leaked, again = round(leaked * unread), round((again - leaked) * unread)
     told = []
     if leaked and leaked >= REPEATED * len(heldout):
         told.append(
-            f"{least}{leaked} of {len(heldout)} held-out pairs are trained on as well, picture for picture, so "
+            f"{about}{leaked} of {len(heldout)} held-out pairs are trained on as well, picture for picture, so "
             "held-out figures are too good; the same clip was given twice under two names: leave one out"
         )
-    if again - leaked >= max(1, REPEATED * len(rows)):
+    if again >= max(1, REPEATED * len(rows)):
         told.append(
-            f"{least}{again - leaked} of {len(rows)} pairs repeat another one, picture for picture, and count that "
-            "much more; give each folder once (--data), and make pairs of each clip once"
+            f"{about}{again} of {len(rows)} pairs repeat another one, picture for picture, and count that much more; "
+            "give each folder once (--data), and make pairs of each clip once"
         )
+    same, about = round(same * unread_within), "about " if unread_within > 1 else ""
     if same >= max(1, REPEATED * len(rows)):
         told.append(
-            f"in {same} of {len(rows)} pairs both pictures are the same, so the second gives the first away; make the "
-            "pairs again with a larger pairs.min_motion"
+            f"in {about}{same} of {len(rows)} pairs both pictures are the same, so the second gives the first away; "
+            "make the pairs again with a larger pairs.min_motion"
         )
     return told
 

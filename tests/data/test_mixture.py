@@ -54,3 +54,10 @@ def test_joint_shares_of_one_side_keep_the_proportions_of_the_other():
 @pytest.mark.parametrize("counts", [[[10, 0], [0, 10]], [[10, 0], [10, 0]]])
 def test_sums_that_no_table_has_are_told(counts):
     assert joint_shares(np.array(counts), [0.5, 0.5], [0.7, 0.3]) is None
+
+
+def test_groups_of_one_size_are_visited_in_orders_of_their_own():
+    mixture = Mixture([np.arange(50), np.arange(50)], [1, 1], seed=3)
+    first, second = (np.array([mixture.locate(2 * place + group) for place in range(50)]) for group in range(2))
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert (first == second).sum() < 10

@@ -18,9 +18,10 @@ def test_free_memory_is_that_of_the_machine(meminfo, tmp_path):
     assert free_memory(meminfo, tmp_path / "none") == 4 * GIB
 
 
-def test_a_nearer_limit_of_a_container_counts(meminfo, tmp_path):
+def test_a_nearer_limit_of_a_container_counts_and_files_read_before_do_not(meminfo, tmp_path):
     (tmp_path / "memory.max").write_text(f"{3 * GIB}\n")
-    (tmp_path / "memory.current").write_text(f"{GIB}\n")
+    (tmp_path / "memory.current").write_text(f"{2 * GIB}\n")
+    (tmp_path / "memory.stat").write_text(f"anon {GIB}\nactive_file 0\ninactive_file {GIB}\n")
     assert free_memory(meminfo, tmp_path) == 2 * GIB
     (tmp_path / "memory.max").write_text("max\n")
     assert free_memory(meminfo, tmp_path) == 4 * GIB

@@ -6,6 +6,7 @@ import pytest
 from humanpt.data.augment import AugmentConfig
 from humanpt.data.shards import Kind, PairSet
 from humanpt.models.croco import tiny
+from humanpt.tasks import completion_health
 from humanpt.tasks.completion import CompletionConfig
 from humanpt.tasks.completion_health import Health, data_warnings
 from tests.scenes import write_pairs
@@ -42,6 +43,12 @@ def told(lines, **settings):
 def test_sound_runs_are_left_in_peace(kind):
     losses, margins, waiting = SOUND[kind]
     assert told(log(losses, margins=margins, waiting=waiting)) == []
+
+
+def test_a_run_on_pairs_of_one_kind_is_judged_by_that_kind():
+    losses, margins, waiting = SOUND["body"]
+    alone = [(float("nan"), pose) for _, pose in losses]  # what the loop gives for a kind without pairs
+    assert told(log(alone, margins=margins, waiting=waiting)) == []
 
 
 def test_a_loss_that_does_not_fall_is_told_once_and_not_before_it_could():
@@ -172,3 +179,12 @@ def test_a_mask_that_covers_nobody_is_told(tmp_path, config, monkeypatch):
     few = replace(config, mask=replace(config.mask, pattern="random", cross_pose=0.07))
     (text,) = data_warnings(pairs, *halves(pairs), few)
     assert "covers none of its patches" in text
+
+
+def test_of_more_pairs_than_are_read_as_many_are_told_as_there_likely_are(tmp_path, config, monkeypatch):
+    monkeypatch.setattr(completion_health, "READ", 12)
+    for name in "ab":
+        opened(tmp_path / name)
+    pairs = PairSet.open([tmp_path / name / "a.h5" for name in "ab"])
+    texts = data_warnings(pairs, np.arange(len(pairs)), np.arange(0), config)
+    assert any("about 24 of 48 pairs repeat another one" in text for text in texts)
