@@ -54,7 +54,8 @@ def override(config: T, assignments: Sequence[str]) -> T:
         try:
             changes[name] = _parse(value, hint)
         except ValueError:
-            wanted = getattr(hint, "__name__", str(hint))
+            choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+            wanted = " or ".join(choices) or getattr(hint, "__name__", str(hint))
             raise ConfigError(f"--set {name}={value}: the value does not fit; it wants {wanted}") from None
     return _changed(config, changes)
 

@@ -15,6 +15,9 @@ from humanpt.cli import pairs, runs
 from humanpt.cli.options import Json
 from humanpt.errors import HumanptError
 
+UsageError: Any = typer.BadParameter.__base__
+"""Click's, wherever this version of Typer keeps it."""
+
 
 class _Commands(TyperGroup):
     """A mendable error becomes one line and its exit code."""
@@ -27,6 +30,13 @@ class _Commands(TyperGroup):
 
             print_error(str(error))
             sys.exit(error.exit_code)
+        except UsageError as error:
+            from humanpt.cli.console import print_error
+
+            where = error.ctx.command_path if error.ctx else "humanpt"
+            what = error.format_message().replace("Value error, ", "").rstrip(".")
+            print_error(f"{where}: {what}; see {where} --help")
+            sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(runs.INTERRUPTED)
         except OSError as error:  # all others have become one line before: this is stdout

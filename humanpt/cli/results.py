@@ -111,8 +111,9 @@ def show_pretrain(summary: dict[str, Any]) -> None:
         rows.append(("best, at step", f"{summary['best_loss']:.4f}, {summary['best_step']}"))
     if "heldout_margin" in figures:
         rows.append(("wrong reference", f"{figures['heldout_margin']:+.1%} held-out error"))
-    if "heldout_probe_pa_mm" in figures:
-        rows.append(("linear probe of 3D key points, aligned", f"{figures['heldout_probe_pa_mm']:.1f} mm"))
+    if "heldout_probe_mpjpe_mm" in figures:
+        probe, mean = figures["heldout_probe_mpjpe_mm"], figures["heldout_probe_mean_mm"]
+        rows.append(("linear probe of 3D key points", f"{probe:.1f} mm (the mean pose: {mean:.1f})"))
     print_table(f"{summary['recipe']}, {summary['subject']}", ("", ""), rows)
     for warning in summary["warnings"]:
         print_line(f"warning: {warning}")

@@ -201,7 +201,6 @@ def export(
     if json:
         print_json(written)
     else:
-        print_line(f"{written['out']}: {written['tensors']} tensors")
         print_line(f"load it by: {written['load']}")
 
 

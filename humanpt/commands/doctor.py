@@ -166,7 +166,11 @@ def _look_at_shards(shards: list[Path]) -> dict[str, Any]:
 
 
 def _look_at_run(folder: Path) -> dict[str, Any]:
-    found = _look_at_checkpoints(sorted(folder.glob("*.safetensors")))
+    from humanpt.engine.loop import BEST, LAST
+
+    files = sorted(folder.glob("*.safetensors"))
+    own = [file for file in files if file.name in (LAST, BEST)]  # an exported file beside them is no checkpoint
+    found = _look_at_checkpoints(own or files)
     log = folder / "log.jsonl"
     if not log.is_file():
         found["problems"].append(f"{log}: is missing; the curves of this run are lost, its weights are not")

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from humanpt import __version__
+from humanpt.data.worker_memory import free_memory
 from humanpt.engine.held_memory import Held, most_held
 from humanpt.engine.optim import make_optimizer
 from humanpt.engine.report import Report
@@ -158,11 +159,7 @@ def _memory_of(device: torch.device) -> int | None:
     """Bytes of memory that a run could have: all of a CUDA device, what is free for programs on a Linux machine."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
-    listing = Path("/proc/meminfo")
-    if device.type != "cpu" or not listing.is_file():
-        return None
-    lines = (line.split() for line in listing.read_text().splitlines())
-    return next((1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"), None)
+    return free_memory() if device.type == "cpu" else None
 
 
 def _time_step(

@@ -85,7 +85,8 @@ def _write_croco(path: Path, out: Path, tensors: dict[str, Tensor], config: CroC
         packed = io.BytesIO()  # torch would hide what is wrong with a disk behind an error of its own
         torch.save(contents, packed)
         temporary.write_bytes(packed.getbuffer())
-    return {"tensors": len(named), "croco_kwargs": kwargs, "load": "CroCoNet(**file['croco_kwargs'])"}
+    load = f"file = torch.load({str(out)!r}); CroCoNet(**file['croco_kwargs']).load_state_dict(file['model'])"
+    return {"tensors": len(named), "croco_kwargs": kwargs, "load": load}
 
 
 def _write_timm(out: Path, tensors: dict[str, Tensor], config: CroCoConfig, ledger: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def read_run(folder: Path) -> RunFolder:
     """
     if not exists(folder):
         raise InputError(f"{folder}: no such folder; give the folders of runs, as `humanpt pretrain --out` names them")
-    if not folder.is_dir() or not any((folder / name).exists() for name in (CONFIG, LOG, SUMMARY, LAST)):
+    if not folder.is_dir() or not any((folder / name).exists() for name in (CONFIG, LOG, LAST)):
         raise InputError(f"{folder}: is no run (it holds no {CONFIG} or {LOG}); give a folder that pretrain wrote")
     problems: list[str] = []
     log = _read_log(folder / LOG, problems)

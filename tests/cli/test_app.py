@@ -199,3 +199,14 @@ def test_doctor_refuses_what_is_neither(tmp_path):
     assert result.exit_code == 2
     assert "neither" in result.stderr
     assert humanpt_command("doctor", tmp_path / "none").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words", [["pretrain", "--precision", "bf61"], ["pretrai"], ["export"], ["pretrain", "--steps", "x"]]
+)
+def test_a_mistyped_command_is_one_line(words):
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: humanpt")
+    assert line.endswith("--help")
