@@ -27,6 +27,7 @@ GROUPS = {
 }
 # What another value of changes the error that is measured, and not only how far it falls.
 MEASURE = ("task.mask.", "task.model.patch_size", "task.model.image_size", "task.normalise_target", "task.heldout_")
+KINDS = ("task.view_weight", "task.pose_weight")  # what a loss over kinds of pairs is taken over
 HEAVY = 12  # settings that differ beyond which they fold away
 
 
@@ -161,9 +162,15 @@ def _levels(runs: Mapping[str, RunFolder], figure: Figure) -> dict[str, float]:
 def _finals(runs: Mapping[str, RunFolder]) -> list[dict[str, Any]]:
     """Rows of the table of final figures: a title, and the text of each run with whether it is the best."""
     caution = incomparable(runs)
+    kinds_differ = not differences(runs).keys().isdisjoint(KINDS)
     rows = []
     best_loss = Figure(
-        name="best_heldout_loss", title="lowest held-out loss", group="held out", better="low", pixels=True
+        name="best_heldout_loss",
+        title="lowest held-out loss",
+        group="held out",
+        better="low",
+        pixels=True,
+        over_kinds=True,
     )
     best_step = Figure(name="best_step", title="at step", group="held out", digits=0)
     finals = {name: final_figures(run) for name, run in runs.items()}
@@ -173,6 +180,7 @@ def _finals(runs: Mapping[str, RunFolder]) -> list[dict[str, Any]]:
         if not known:
             continue
         judged = figure.better is not None and not (figure.pixels and caution)
+        judged = judged and not (figure.over_kinds and kinds_differ)
         judged = judged and len({figure.told(value) for value in known}) > 1
         best = figure.told(min(known) if figure.better == "low" else max(known)) if judged else None
         rows.append({"title": figure.label, "cells": [(figure.told(v), figure.told(v) == best) for v in values]})

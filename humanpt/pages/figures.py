@@ -28,6 +28,8 @@ class Figure:
     """Decimals shown."""
     pixels: bool = False
     """Whether it is an error of completed pixels, which compares only on the same held-out pairs and masks."""
+    over_kinds: bool = False
+    """Whether it is taken over those kinds of pairs that the loss counts, so that it compares only where they agree."""
 
     @property
     def factor(self) -> float:
@@ -44,12 +46,22 @@ class Figure:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-def _held_out(name: str, title: str) -> Figure:
-    return Figure(name=name, title=title, group="held out", better="low", pixels=True)
+def _held_out(name: str, title: str, *, over_kinds: bool = False) -> Figure:
+    return Figure(name=name, title=title, group="held out", better="low", pixels=True, over_kinds=over_kinds)
 
 
 def _share(name: str, title: str, group: Group, better: Literal["low", "high"]) -> Figure:
-    return Figure(name=name, title=title, group=group, unit="%", better=better, digits=1, pixels=group == "reference")
+    of_reference = group == "reference"
+    return Figure(
+        name=name,
+        title=title,
+        group=group,
+        unit="%",
+        better=better,
+        digits=1,
+        pixels=of_reference,
+        over_kinds=of_reference,
+    )
 
 
 def _transfer(name: str, title: str, better: Literal["low"] | None = "low") -> Figure:
@@ -57,12 +69,19 @@ def _transfer(name: str, title: str, better: Literal["low"] | None = "low") -> F
 
 
 FIGURES = (
-    _held_out("heldout_loss", "held-out loss"),
+    _held_out("heldout_loss", "held-out loss", over_kinds=True),
     _held_out("heldout_cross_view", "held-out loss, cross-view"),
     _held_out("heldout_cross_pose", "held-out loss, cross-pose"),
     _share("heldout_margin", "worse with the reference of another clip", "reference", "high"),
     _share("heldout_margin_none", "worse without a reference", "reference", "high"),
-    Figure(name="heldout_right", title="held-out error, right reference", group="reference", better="low", pixels=True),
+    Figure(
+        name="heldout_right",
+        title="held-out error, right reference",
+        group="reference",
+        better="low",
+        pixels=True,
+        over_kinds=True,
+    ),
     Figure(name="heldout_shuffled", title="held-out error, reference of another clip", group="reference"),
     Figure(name="heldout_none", title="held-out error, no reference", group="reference"),
     _transfer("probe_mpjpe_mm", "linear probe, 3D key points"),

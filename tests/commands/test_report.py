@@ -76,6 +76,12 @@ def test_other_patches_are_said_not_to_compare(pairs, tmp_path):
     assert told["pictures"] == 2
 
 
+def test_losses_over_other_kinds_of_pairs_are_not_ranked(pairs, tmp_path):
+    one, two = write_run(tmp_path / "one", pairs), write_run(tmp_path / "two", pairs, "task.view_weight=0", seed=1)
+    command.run([one, two], tmp_path / "page.html", Silent(), pictures=0)
+    assert '<b class="good">0.8000</b>' not in (tmp_path / "page.html").read_text()
+
+
 def test_a_run_still_going_and_one_whose_data_are_gone_are_shown_without_pictures(pairs, tmp_path):
     run = write_run(tmp_path / "one", tmp_path / "gone")
     (run / "summary.json").unlink()
