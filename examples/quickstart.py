@@ -62,12 +62,13 @@ def write_index(folder: Path, data: Mapping[str, Sequence[Path]]) -> Path:
         told = f"a wrong reference makes it {margin:+.1%} worse" if margin is not None else "nothing was held out"
         rows.append(
             f"<h2>{kind}</h2><p>{', '.join(links)}. <a href='{kind}-run/report.html'>What the network learned</a> "
-            f"in {run['steps']} steps: {escape(told)}.</p>"
+            f"in {run['steps']} steps: {escape(told)}.</p><iframe src='{kind}-run/report.html' title='{kind}'></iframe>"
         )
     page = folder / "index.html"
     page.write_text(
         "<!doctype html><meta charset='utf-8'><title>humanpt quickstart</title>"
-        "<body style='font:16px/1.5 system-ui;max-width:44rem;margin:3rem auto;padding:0 1rem'>"
+        "<style>body{font:16px/1.5 system-ui;max-width:92rem;margin:3rem auto;padding:0 1rem}"
+        "iframe{width:100%;height:46rem;border:1px solid #ddd;border-radius:8px}</style><body>"
         "<h1>humanpt quickstart</h1>" + "".join(rows) + "</body>\n"
     )
     return page

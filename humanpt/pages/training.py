@@ -54,8 +54,8 @@ def write_training_report(
     ]
     if "heldout_margin" in figures:
         headline.append((_percent(figures["heldout_margin"]), "worse with a wrong reference"))
-    if "probe_pa_mm" in figures:
-        headline.append((f"{figures['probe_pa_mm']:.1f} mm", "linear probe, aligned"))
+    if "probe_mpjpe_mm" in figures:
+        headline.append((f"{figures['probe_mpjpe_mm']:.1f} mm", "linear probe of 3D key points"))
     if figures.get("waiting") is not None:
         headline.append((f"{figures['waiting']:.0%}", "of the time waiting for data"))
     write_page(
