@@ -210,7 +210,7 @@ def read_log(path: Path, step: float = math.inf) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if _step_of(line) <= step and _step_of(line) < math.inf]
+    return [json.loads(line) for line in lines if (at := _step_of(line)) <= step and at < math.inf]
 
 
 def _drop_lines_beyond(path: Path, step: int) -> None:

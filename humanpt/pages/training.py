@@ -129,7 +129,7 @@ def _chart(series: Series, label: str, dots: bool) -> Any:
 def _transfer(log: Log) -> dict[str, Any] | None:
     """Curves of what frozen features tell of 3D poses, with the final figures; None where nothing was probed."""
     newest = newest_figures(log)
-    if "probe_mpjpe_mm" not in newest and "probe_pa_mm" not in newest:
+    if "probe_mpjpe_mm" not in newest:
         return None
     charts = [
         lines({"network": curve(log, name)}, "step", label, True, levels=levels_of(log, name), legend=False)

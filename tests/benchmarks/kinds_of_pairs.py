@@ -22,6 +22,9 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from humanpt.engine.journal import read_log
+from humanpt.engine.loop import LOG
+
 WAYS = {
     "both": (),
     "cross-view": ("--kinds", "view"),
@@ -72,8 +75,7 @@ def log_of(subject: str, way: str, seed: int, options: argparse.Namespace) -> li
         on = ("--resume",) if (out / "last.safetensors").is_file() else ("--data", pairs_of(subject, options))
         words += [f"--{subject}", "--recipe", "tiny", "--batch-size", "64", "--steps", options.steps, "--out", out]
         humanpt("pretrain", *on, *words, *WAYS[way])
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if PROBE in line]
+    return [line for line in read_log(out / LOG) if PROBE in line]
 
 
 def draw(logs: dict[tuple[str, str, int], list[dict[str, Any]]], path: Path) -> None:
