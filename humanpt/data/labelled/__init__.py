@@ -1,0 +1,1 @@
+"""Pictures of people and hands with labels: readers by name, one record."""
