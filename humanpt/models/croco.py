@@ -145,8 +145,8 @@ class Decoder(nn.Module):
         return out
 
 
-class CroCo(nn.Module):
-    """One encoder for both pictures, a decoder with cross-attention, and a linear map to pixels."""
+class Siamese(nn.Module):
+    """The encoder that both pictures go through, and how the blocks of a network around it are run."""
 
     def __init__(self, config: CroCoConfig) -> None:
         super().__init__()
@@ -161,12 +161,6 @@ class CroCo(nn.Module):
             rope_base=config.rope_base,
             cosine_grid=config.cosine_grid,
         )
-        self.to_decoder = nn.Linear(config.enc_dim, config.dec_dim)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.dec_dim))
-        self.decoder = Decoder(config)
-        self.to_pixels = nn.Linear(config.dec_dim, 3 * config.patch_size**2)
-        self.apply(init_weights)
-        nn.init.normal_(self.mask_token, std=0.02)
 
     @property
     def attention(self) -> AttentionKernel | None:
@@ -181,11 +175,12 @@ class CroCo(nn.Module):
     @property
     def checkpoint_activations(self) -> bool:
         """Whether blocks compute what is inside them again backward: less memory, more time, equal results."""
-        return self.encoder.blocks.checkpoint_activations
+        return self._stacks()[0].checkpoint_activations
 
     @checkpoint_activations.setter
     def checkpoint_activations(self, forget: bool) -> None:
-        self.encoder.blocks.checkpoint_activations = self.decoder.blocks.checkpoint_activations = forget
+        for blocks in self._stacks():
+            blocks.checkpoint_activations = forget
 
     def compile_blocks(self, **options: Any) -> None:
         """Compile every block in place; `options` are those of `torch.compile`.
@@ -193,11 +188,28 @@ class CroCo(nn.Module):
         Blocks hold nearly all the work, and one compilation serves all blocks of a kind. What lies between them takes
         its shapes from the mask and would break a graph of the whole network.
         """
-        for block in (*self.encoder.blocks, *self.decoder.blocks):
-            block.compile(**options)
+        for blocks in self._stacks():
+            for block in blocks:
+                block.compile(**options)
 
     def _attentions(self) -> list[SelfAttention | CrossAttention]:
         return [module for module in self.modules() if isinstance(module, SelfAttention | CrossAttention)]
+
+    def _stacks(self) -> list[Blocks]:
+        return [module for module in self.modules() if isinstance(module, Blocks)]
+
+
+class CroCo(Siamese):
+    """One encoder for both pictures, a decoder with cross-attention, and a linear map to pixels."""
+
+    def __init__(self, config: CroCoConfig) -> None:
+        super().__init__(config)
+        self.to_decoder = nn.Linear(config.enc_dim, config.dec_dim)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.dec_dim))
+        self.decoder = Decoder(config)
+        self.to_pixels = nn.Linear(config.dec_dim, 3 * config.patch_size**2)
+        self.apply(init_weights)
+        nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, image1: Tensor, image2: Tensor | None, mask: Tensor, predicted: Tensor | None = None) -> Tensor:
         """Predict withheld patches of `image1`.

@@ -8,6 +8,8 @@ Letters: B batch, N tokens, K tokens attended to, C width, H heads, d channels o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -147,13 +149,20 @@ class Blocks(nn.ModuleList):
 
     def run(self, tokens: Tensor, *rest: Tensor | None) -> Tensor:
         """(B, N, C) tokens through all blocks; `rest` is what every block takes besides."""
+        after = tokens
+        for after in self.each(tokens, *rest):  # noqa: B007 - only those after the last block are wanted
+            pass
+        return after
+
+    def each(self, tokens: Tensor, *rest: Tensor | None) -> Iterator[Tensor]:
+        """The (B, N, C) tokens after every block in turn."""
         for block in self:
             if self.checkpoint_activations and torch.is_grad_enabled():
                 # Nothing inside is drawn at random, so no generator's state needs to be kept.
                 tokens = checkpoint(block, tokens, *rest, use_reentrant=False, preserve_rng_state=False)
             else:
                 tokens = block(tokens, *rest)
-        return tokens
+            yield tokens
 
 
 def init_weights(module: nn.Module) -> None:

@@ -8,6 +8,8 @@ Letters: B batch, N patches, V patches kept, P patch size, E width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -110,11 +112,35 @@ class Encoder(nn.Module):
         Raises:
             ValueError: if the picture has another size, or `keep` another shape or uneven rows.
         """
+        tokens, turns = self._embed(image, keep)
+        out: Tensor = self.norm(self.blocks.run(tokens, turns))
+        return out
+
+    def taps(self, image: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """The tokens of whole pictures after some of the blocks, for heads that read several depths.
+
+        Args:
+            image: (B, 3, image_size, image_size) normalised RGB.
+            blocks: their numbers, counted from 0.
+
+        Returns:
+            (B, N, E) after each, in the order of `blocks`; after the last block they are normed, as `forward` gives
+            them.
+
+        Raises:
+            ValueError: if the picture has another size, or there is no such block.
+        """
+        if wrong := [number for number in blocks if not 0 <= number < len(self.blocks)]:
+            raise ValueError(f"there is no block {wrong[0]}; they are numbered from 0 to {len(self.blocks) - 1}")
+        found = dict(enumerate(self.blocks.each(*self._embed(image, None))))
+        found[len(self.blocks) - 1] = self.norm(found[len(self.blocks) - 1])
+        return [found[number] for number in blocks]
+
+    def _embed(self, image: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """(B, V, E) tokens as the first block takes them, and the turns of `positions.turn` that all blocks take."""
         if image.shape[1:] != (3, self.image_size, self.image_size):
             wanted = (3, self.image_size, self.image_size)
             raise ValueError(f"the encoder takes pictures of shape {wanted}, not {tuple(image.shape[1:])}")
         # Under autocast the running sum stays in the weights' precision; only what the blocks add to it is rounded.
         tokens = self.patch_embed(image, keep).to(self.norm.weight.dtype)
-        tokens = self.positions.add(tokens, keep)
-        out: Tensor = self.norm(self.blocks.run(tokens, self.positions.turns(keep)))
-        return out
+        return self.positions.add(tokens, keep), self.positions.turns(keep)
