@@ -1,1 +1,88 @@
-"""Pictures of people and hands with labels: readers by name, one record."""
+"""Pictures of people and hands with labels: readers by name, one record.
+
+Each data set has a file of its own with a function `open_set(root, split)`, which finds and checks the files below
+`root` and returns a `LabelledSet`; it is imported when the set is opened. `record.py` says what a label is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from humanpt.data.labelled.record import LabelledSet
+from humanpt.data.records import SubjectKind
+from humanpt.errors import InputError
+
+__all__ = ["READERS", "LabelledSet", "Reader", "open_labelled"]
+
+OpenSet = Callable[[Path, str | None], LabelledSet]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A data set that can be read."""
+
+    module: str
+    """The file of this folder that reads it."""
+    subjects: tuple[SubjectKind, ...]
+    """What is labelled in it."""
+    marks: tuple[str, ...]
+    """Patterns of files below its folder; where one is found, the folder is taken for this data set."""
+    site: str
+    """Where its owners publish it."""
+
+
+READERS = {
+    "generated": Reader(
+        module="generated",
+        subjects=("body", "hand"),
+        marks=("*.h5", "*/*.h5"),
+        site="made by `humanpt mkpairs synthetic`",
+    ),
+}
+"""The data sets by name, in the order in which a folder is looked at."""
+
+
+def open_labelled(spec: str, split: str | None = None, *, subject: SubjectKind) -> LabelledSet:
+    """Open a data set of labelled people or hands.
+
+    Args:
+        spec: NAME:ROOT with a name of `READERS`, such as "freihand:/data/FreiHAND"; or a folder alone, which is
+            recognised by its files.
+        split: the part of it, by the name that its owners use; None takes the one for training, or all.
+        subject: whether people or hands are wanted.
+
+    Raises:
+        InputError: if there is no such data set, folder or split, a part of it is missing, or it shows another subject.
+        ShardError: if a shard of generated pairs is damaged.
+    """
+    name, root = _find(spec)
+    reader = READERS[name]
+    if subject not in reader.subjects:
+        fitting = ", ".join(other for other, known in READERS.items() if subject in known.subjects)
+        raise InputError(f"{spec}: {name} has labels of a {reader.subjects[0]}; for a {subject} give one of {fitting}")
+    open_set = cast("OpenSet", import_module(f"humanpt.data.labelled.{reader.module}").open_set)
+    data = open_set(root, split)
+    if data.layout.subject != subject:
+        raise InputError(f"{spec}: has labels of a {data.layout.subject}, not of a {subject}; give another folder")
+    return data
+
+
+def _find(spec: str) -> tuple[str, Path]:
+    """The data set and the folder that a user's words stand for."""
+    name, colon, place = spec.partition(":")
+    if colon and name in READERS:
+        return name, Path(place).expanduser()
+    root = Path(spec).expanduser()
+    known = ", ".join(READERS)
+    if not root.exists():
+        raise InputError(f"{spec}: no such folder; give a folder, or NAME:FOLDER with a name of {known}")
+    if root.is_file() and root.suffix == ".h5":
+        return "generated", root
+    for name, reader in READERS.items():
+        if any(next(root.glob(mark), None) for mark in reader.marks):
+            return name, root
+    raise InputError(f"{spec}: holds the files of no known data set; give NAME:FOLDER with a name of {known}")
