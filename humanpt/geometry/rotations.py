@@ -1,13 +1,27 @@
 """Rotations: vectors, matrices, the 6D form, unit quaternions (xyzw), and what is measured between them.
 
 Thin over roma, which tests these conversions and their gradients; here they have the field's names and one place.
+What a network predicts goes through `rotations_from`: any finite numbers give a rotation, with finite gradients even
+where the mapping itself has none (no direction to normalise, parallel columns, singular values that cancel).
+
+Letters: n numbers of one rotation.
 """
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import roma
 import torch
 from torch import Tensor
+
+RotationKind = Literal["procrustes", "6d", "quat", "rotvec"]
+"""How a network says a rotation: a free 3 x 3 matrix, two columns, a quaternion of any length, or a rotation vector."""
+
+NUMBERS: dict[RotationKind, int] = {"procrustes": 9, "6d": 6, "quat": 4, "rotvec": 3}
+
+TINY = 1e-4
+"""Numbers shorter than this, and columns nearer to parallel, are not normalised as they stand: see `rotations_from`."""
 
 
 def rotvec_to_rotmat(rotvec: Tensor) -> Tensor:
@@ -38,12 +52,29 @@ def rot6d_to_rotmat(rot6d: Tensor) -> Tensor:
     """The 6D form (..., 6) to rotation matrices (..., 3, 3).
 
     The six numbers are the first two columns of the matrix, row by row, as in the code of Multi-HMR and SPIN:
-    (m00, m01, m10, m11, m20, m21). They are made orthonormal by Gram-Schmidt.
+    (m00, m01, m10, m11, m20, m21). They are made orthonormal by Gram-Schmidt. A first column near zero is moved along
+    x, a second one near zero or parallel to the first along the axis furthest from it: the result is always a rotation.
 
     Source: Zhou and others, On the Continuity of Rotation Representations in Neural Networks, CVPR 2019.
     """
-    result: Tensor = roma.special_gramschmidt(rot6d.reshape(*rot6d.shape[:-1], 3, 2))
+    first, second = rot6d.reshape(*rot6d.shape[:-1], 3, 2).unbind(-1)
+    axes = torch.eye(3, dtype=rot6d.dtype, device=rot6d.device)
+    first = torch.where(_is_tiny(first), first + axes[0], first)
+    parallel = _is_tiny(second) | _is_tiny(torch.linalg.cross(_unit(first), _unit(second)))
+    second = torch.where(parallel, second + axes[first.abs().argmin(-1)], second)
+    result: Tensor = roma.special_gramschmidt(torch.stack((first, second), -1))
     return result
+
+
+def _is_tiny(vectors: Tensor) -> Tensor:
+    """Which vectors (..., n) are too short to have a direction: (..., 1) booleans."""
+    length: Tensor = torch.linalg.vector_norm(vectors.detach(), dim=-1, keepdim=True)
+    return length < TINY
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., n) at length one, without gradient, to be compared; zeros stay zeros."""
+    return torch.nn.functional.normalize(vectors.detach(), dim=-1)
 
 
 def rotmat_to_rot6d(rotmat: Tensor) -> Tensor:
@@ -82,3 +113,71 @@ def mirror_x(rotmat: Tensor) -> Tensor:
     """The rotation seen in a mirror that swaps left and right (x to -x): (..., 3, 3) to (..., 3, 3)."""
     sign = torch.tensor([-1.0, 1.0, 1.0], dtype=rotmat.dtype, device=rotmat.device)
     return sign[:, None] * rotmat * sign
+
+
+def numbers_of(kind: RotationKind) -> int:
+    """How many numbers a head gives for one rotation of this kind.
+
+    Raises:
+        ValueError: if there is no such kind.
+    """
+    if kind not in NUMBERS:
+        raise ValueError(f"no kind of rotation called {kind!r}; there are {', '.join(get_args(RotationKind))}")
+    return NUMBERS[kind]
+
+
+def rotations_from(kind: RotationKind, numbers: Tensor) -> Tensor:
+    """Rotations out of a network's free numbers, in full precision under autocast too.
+
+    Any finite numbers give a rotation and finite gradients. Where a mapping has no answer (zeros, parallel columns) a
+    step of length about one is added first: zeros stand for no turn, and a head that starts there can leave. Where the
+    nearest rotation is one of many, roma dampens the gradient.
+
+    Args:
+        kind: which mapping: the nearest rotation to a matrix (row by row), Gram-Schmidt on two columns (row by row,
+            as `rot6d_to_rotmat`), a quaternion (xyzw) brought to length one, or a rotation vector in radians.
+        numbers: (..., n) with n as `numbers_of` says, in any floating-point type.
+
+    Returns:
+        (..., 3, 3) in float32, or float64 for float64 numbers.
+
+    Raises:
+        ValueError: if there is no such kind, or another number of numbers than it has.
+
+    Source: Bregier, Deep Regression on Manifolds: a 3D Rotation Case Study, 3DV 2021 (arXiv 2103.16317).
+    """
+    if numbers.shape[-1:] != (numbers_of(kind),):
+        raise ValueError(f"{kind} takes {numbers_of(kind)} numbers a rotation, not {tuple(numbers.shape)}")
+    with torch.autocast(numbers.device.type, enabled=False):
+        full = numbers if numbers.dtype == torch.float64 else numbers.float()
+        if kind == "rotvec":
+            return rotvec_to_rotmat(full)
+        if kind == "6d":
+            return rot6d_to_rotmat(full)
+        still = numbers_for(kind, torch.eye(3, dtype=full.dtype, device=full.device))
+        full = torch.where(_is_tiny(full), full + still, full)
+        if kind == "quat":
+            unitquat: Tensor = roma.quat_normalize(full)
+            return unitquat_to_rotmat(unitquat)
+        return nearest_rotation(full.reshape(*full.shape[:-1], 3, 3))
+
+
+def numbers_for(kind: RotationKind, rotmat: Tensor) -> Tensor:
+    """Numbers that `rotations_from` turns into these rotations, so that a head can start at a mean pose.
+
+    Args:
+        kind: as in `rotations_from`.
+        rotmat: (..., 3, 3).
+
+    Returns:
+        (..., n) with n as `numbers_of` says.
+
+    Raises:
+        ValueError: if there is no such kind.
+    """
+    numbers_of(kind)
+    if kind == "procrustes":
+        return rotmat.flatten(-2)
+    if kind == "6d":
+        return rotmat_to_rot6d(rotmat)
+    return rotmat_to_unitquat(rotmat) if kind == "quat" else rotmat_to_rotvec(rotmat)
