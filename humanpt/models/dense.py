@@ -1,0 +1,194 @@
+"""A head that reads dense maps from a trunk's tokens, and the network of dense pose: body parts and where on them.
+
+Source: Ranftl et al., DPT (arXiv 2103.13413): tokens of four depths become maps of four sizes, which are fused from
+the coarsest to the finest; 256 channels give that paper's widths of 96, 192, 384 and 768. Parts and surface
+coordinates are DensePose's (Güler et al., arXiv 1802.00434). We depart from DPT in that there is no token to read out,
+as our encoders have none, and no batch norm, which is of no use to small batches.
+
+Letters: B batch, N patches, S side of a picture, h = w patches on a side, E encoder width, C channels, P parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from humanpt.body.skeletons import BODY_PARTS
+from humanpt.errors import ConfigError
+from humanpt.models.trunk import Trunk
+
+PARTS = len(BODY_PARTS)
+LEVELS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseHeadConfig:
+    """Shape of the head."""
+
+    channels: int = 128
+    """Channels in which the four levels are fused, a multiple of 8; 256 in the paper, and 64 suits the tiny encoder."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 8 or self.channels % 8:
+            raise ConfigError(f"channels is {self.channels}; it must be a multiple of 8")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of the levels before they are fused, from the finest to the coarsest."""
+        return tuple(3 * self.channels // 8 * 2**level for level in range(LEVELS))
+
+
+def tap_blocks(depth: int) -> tuple[int, ...]:
+    """The encoder blocks that the four levels read, counted from 0, evenly spread and ending with the last.
+
+    For 12 blocks 2, 5, 8, 11 and for 24 blocks 5, 11, 17, 23; an encoder of fewer than four is read twice at a block.
+    """
+    return tuple(-(-depth * (level + 1) // LEVELS) - 1 for level in range(LEVELS))
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions added to what comes in."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) to the same."""
+        inner = functional.relu(self.first(functional.relu(maps)))
+        out: Tensor = maps + self.second(inner)
+        return out
+
+
+class Fusion(nn.Module):
+    """A level added to what the coarser ones say."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.level = Residual(channels)
+        self.both = Residual(channels)
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, level: Tensor, coarser: Tensor | None) -> Tensor:
+        """(B, C, h, w) level and (B, C, about h/2, w/2) of the coarser ones, None at the coarsest, to (B, C, h, w)."""
+        maps = self.level(level)
+        if coarser is not None:
+            maps = maps + resized(coarser, level.shape[2:])
+        out: Tensor = self.out(self.both(maps))
+        return out
+
+
+class DptHead(nn.Module):
+    """Tokens of four depths to maps of the size of the picture.
+
+    Args:
+        width: E of the tokens.
+        grid: rows and columns of patches.
+        out_channels: C of the result.
+        config: its shape.
+    """
+
+    def __init__(self, width: int, grid: tuple[int, int], out_channels: int, config: DenseHeadConfig) -> None:
+        super().__init__()
+        self.grid = grid
+        widths, channels = config.widths, config.channels
+        # At 4, 2, 1 and 1/2 times the sides of the grid of patches: strides 4, 8, 16 and 32 for patches of 16 pixels.
+        resample = (
+            nn.ConvTranspose2d(widths[0], widths[0], 4, stride=4),
+            nn.ConvTranspose2d(widths[1], widths[1], 2, stride=2),
+            nn.Identity(),
+            nn.Conv2d(widths[3], widths[3], 3, stride=2, padding=1),
+        )
+        self.levels = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, level, 1), change, nn.Conv2d(level, channels, 3, padding=1, bias=False))
+            for level, change in zip(widths, resample, strict=True)
+        )
+        self.fusions = nn.ModuleList(Fusion(channels) for _ in widths)
+        self.narrow = nn.Conv2d(channels, channels // 2, 3, padding=1)
+        self.smooth = nn.Conv2d(channels // 2, channels // 2, 3, padding=1)
+        self.answer = nn.Conv2d(channels // 2, out_channels, 1)
+
+    def forward(self, taps: list[Tensor], size: int) -> Tensor:
+        """Turn tokens into maps.
+
+        Args:
+            taps: four of (B, N, E), from the shallowest to the deepest, row-major.
+            size: side S of the result in pixels.
+
+        Returns:
+            (B, C, S, S).
+
+        Raises:
+            ValueError: if there are not four.
+        """
+        if len(taps) != LEVELS:
+            raise ValueError(f"the head reads {LEVELS} depths, not {len(taps)}")
+        levels = [
+            level(tokens.mT.unflatten(2, self.grid)) for level, tokens in zip(self.levels, taps, strict=True)
+        ]  # (B, C, 4h, 4w), (B, C, 2h, 2w), (B, C, h, w), (B, C, h/2, w/2)
+        maps: Tensor | None = None
+        for level, fusion in zip(reversed(levels), reversed(self.fusions), strict=True):
+            maps = fusion(level, maps)
+        assert maps is not None
+        maps = self.narrow(maps)
+        maps = resized(maps, [2 * side for side in maps.shape[2:]])
+        # The last, linear map commutes with the interpolation: made first, it meets a quarter of the pixels or fewer.
+        return resized(self.answer(functional.relu(self.smooth(maps))), (size, size))
+
+
+class DensePoseMaps(NamedTuple):
+    """What the network says of every pixel."""
+
+    parts: Tensor
+    """(B, 1 + P, S, S) logits: of no body, then of each part in the order of `BODY_PARTS`."""
+    uv: Tensor
+    """(B, 2, P, S, S) surface coordinates u and v that the pixel has if it lies on that part."""
+
+    def best(self) -> tuple[Tensor, Tensor]:
+        """The answer: (B, S, S) int64 part, 0 for none and from 1 in the order of `BODY_PARTS`, and (B, 2, S, S) u and
+        v on it from 0 to 1, zero where there is none."""
+        part = self.parts.argmax(dim=1)
+        of_part = (part - 1).clamp_min(0)[:, None, None].expand(-1, 2, -1, -1, -1)
+        uv = self.uv.gather(2, of_part)[:, :, 0].float().clamp(0, 1)
+        return part, uv * (part > 0)[:, None]
+
+
+class DensePoseNetwork(nn.Module):
+    """Pictures to parts and surface coordinates.
+
+    Args:
+        trunk: of one view, as the head reads the encoder at several depths.
+        config: shape of the head.
+
+    Raises:
+        ValueError: if the trunk is of two views.
+    """
+
+    def __init__(self, trunk: Trunk, config: DenseHeadConfig) -> None:
+        super().__init__()
+        if trunk.views != 1:
+            raise ValueError("dense pose reads the encoder of one picture; give a trunk of one view")
+        self.trunk = trunk
+        self.blocks = tap_blocks(trunk.config.enc_depth)
+        self.head = DptHead(trunk.config.enc_dim, trunk.grid, 1 + 3 * PARTS, config)
+        nn.init.zeros_(self.head.answer.bias)
+        with torch.no_grad():
+            self.head.answer.bias[1 + PARTS :] = 0.5  # the middle of a part
+
+    def forward(self, image: Tensor) -> DensePoseMaps:
+        """(B, 3, S, S) normalised RGB to maps of the same size."""
+        answers = self.head(self.trunk.taps(image, self.blocks), image.shape[-1])
+        parts, uv = answers.split((1 + PARTS, 2 * PARTS), dim=1)
+        return DensePoseMaps(parts=parts, uv=uv.unflatten(1, (2, PARTS)))
+
+
+def resized(maps: Tensor, size: tuple[int, int] | list[int] | torch.Size) -> Tensor:
+    """(B, C, ., .) maps to (B, C, *size), linearly, pixel centres where they belong."""
+    if tuple(maps.shape[2:]) == tuple(size):
+        return maps
+    return functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
