@@ -44,6 +44,8 @@ class TruthMaps:
     """(S, S, 3) outward unit normals in the axes of the camera."""
     part: NDArray[np.int64]
     """(S, S) index into the part names of the model."""
+    face: NDArray[np.int64]
+    """(S, S) index of the model's triangle; -1 like the part where it is not seen."""
     uv: Floats
     """(S, S, 2) texture coordinates in [0, 1]."""
     canonical: Floats
@@ -112,6 +114,7 @@ def maps(shard: ShardReader, row: int, which: Literal[1, 2]) -> TruthMaps:
             depth=only(raster.depth, torch.inf),
             normals=only(normals, 0),
             part=only(face_values(raster, drawn.model.parts, -1), -1),
+            face=only(face_values(raster, torch.arange(len(drawn.model.faces)), -1), -1),
             uv=only(interpolate_corners(raster, drawn.model.uv), 0),
             canonical=only(interpolate(raster, faces, drawn.model.canonical), 0),
             keypoints=keypoints.numpy(),
