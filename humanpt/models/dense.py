@@ -13,28 +13,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.nn import functional
 
 from humanpt.body.skeletons import BODY_PARTS
 from humanpt.errors import ConfigError
 from humanpt.models.trunk import Trunk
 
-PARTS = len(BODY_PARTS)
 LEVELS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseHeadConfig:
-    """Shape of the head."""
+    """Shape of the head, and what it names."""
 
+    part_names: tuple[str, ...] = BODY_PARTS
+    """The P parts of the surface, in the order of the data's labels."""
     channels: int = 128
     """Channels in which the four levels are fused, a multiple of 8; 256 in the paper, and 64 suits the tiny encoder."""
 
     def __post_init__(self) -> None:
         if self.channels < 8 or self.channels % 8:
             raise ConfigError(f"channels is {self.channels}; it must be a multiple of 8")
+        if not self.part_names:
+            raise ConfigError("part_names is empty; dense pose needs the names of the parts of a surface")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -128,9 +130,8 @@ class DptHead(nn.Module):
         """
         if len(taps) != LEVELS:
             raise ValueError(f"the head reads {LEVELS} depths, not {len(taps)}")
-        levels = [
-            level(tokens.mT.unflatten(2, self.grid)) for level, tokens in zip(self.levels, taps, strict=True)
-        ]  # (B, C, 4h, 4w), (B, C, 2h, 2w), (B, C, h, w), (B, C, h/2, w/2)
+        planes = [tokens.mT.reshape(len(tokens), -1, *self.grid) for tokens in taps]  # (B, E, h, w)
+        levels = [level(plane) for level, plane in zip(self.levels, planes, strict=True)]  # 4h, 2h, h and h/2 high
         maps: Tensor | None = None
         for level, fusion in zip(reversed(levels), reversed(self.fusions), strict=True):
             maps = fusion(level, maps)
@@ -145,13 +146,17 @@ class DensePoseMaps(NamedTuple):
     """What the network says of every pixel."""
 
     parts: Tensor
-    """(B, 1 + P, S, S) logits: of no body, then of each part in the order of `BODY_PARTS`."""
+    """(B, 1 + P, S, S) logits: of no body, then of each part in the order of `part_names`."""
     uv: Tensor
     """(B, 2, P, S, S) surface coordinates u and v that the pixel has if it lies on that part."""
 
     def best(self) -> tuple[Tensor, Tensor]:
-        """The answer: (B, S, S) int64 part, 0 for none and from 1 in the order of `BODY_PARTS`, and (B, 2, S, S) u and
-        v on it from 0 to 1, zero where there is none."""
+        """The answer for every pixel.
+
+        Returns:
+            (B, S, S) int64 part, 0 for none and from 1 in the order of `part_names`; and (B, 2, S, S) u and v on it,
+            from 0 to 1, zero where there is no part.
+        """
         part = self.parts.argmax(dim=1)
         of_part = (part - 1).clamp_min(0)[:, None, None].expand(-1, 2, -1, -1, -1)
         uv = self.uv.gather(2, of_part)[:, :, 0].float().clamp(0, 1)
@@ -174,20 +179,19 @@ class DensePoseNetwork(nn.Module):
         if trunk.views != 1:
             raise ValueError("dense pose reads the encoder of one picture; give a trunk of one view")
         self.trunk = trunk
+        self.parts = len(config.part_names)
         self.blocks = tap_blocks(trunk.config.enc_depth)
-        self.head = DptHead(trunk.config.enc_dim, trunk.grid, 1 + 3 * PARTS, config)
-        nn.init.zeros_(self.head.answer.bias)
-        with torch.no_grad():
-            self.head.answer.bias[1 + PARTS :] = 0.5  # the middle of a part
+        self.head = DptHead(trunk.config.enc_dim, trunk.grid, 1 + 3 * self.parts, config)
 
     def forward(self, image: Tensor) -> DensePoseMaps:
         """(B, 3, S, S) normalised RGB to maps of the same size."""
         answers = self.head(self.trunk.taps(image, self.blocks), image.shape[-1])
-        parts, uv = answers.split((1 + PARTS, 2 * PARTS), dim=1)
-        return DensePoseMaps(parts=parts, uv=uv.unflatten(1, (2, PARTS)))
+        parts, uv = answers.split((1 + self.parts, 2 * self.parts), dim=1)
+        # Read from the middle of a part, from which nothing is far.
+        return DensePoseMaps(parts=parts, uv=uv.reshape(len(uv), 2, self.parts, *uv.shape[2:]) + 0.5)
 
 
-def resized(maps: Tensor, size: tuple[int, int] | list[int] | torch.Size) -> Tensor:
+def resized(maps: Tensor, size: tuple[int, int] | list[int] | Size) -> Tensor:
     """(B, C, ., .) maps to (B, C, *size), linearly, pixel centres where they belong."""
     if tuple(maps.shape[2:]) == tuple(size):
         return maps
