@@ -130,7 +130,7 @@ def finetune(
     """
     from humanpt.cli.console import Bars, print_json
     from humanpt.cli.results import show_finetune
-    from humanpt.commands import finetune as command
+    from humanpt.commands import finetune_detection as command
     from humanpt.recipes.finetune import detection
     from humanpt.workers import cores
 

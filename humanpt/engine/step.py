@@ -13,12 +13,14 @@ from typing import Generic
 import torch
 from torch import Tensor, nn
 
+from humanpt.engine.average import Averaged
 from humanpt.engine.distributed import LossOf, World, shard, whole
 from humanpt.engine.journal import Means
 from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.optim import OptimConfig, make_optimizer, set_rate
 from humanpt.engine.runtime import Precision, autocast
 from humanpt.engine.task import BatchT, Task
+from humanpt.errors import ConfigError
 
 
 class Stepper(Generic[BatchT]):
@@ -37,6 +39,12 @@ class Stepper(Generic[BatchT]):
     ) -> None:
         self._clip_norm, self._device, self._precision, self._world = loop.clip_norm, device, precision, world
         self.model = task.model.to(device)
+        self._average_decay = optim.average_decay
+        if (self._average_decay is None) == isinstance(self.model, Averaged):
+            raise ConfigError(
+                f"optim.average_decay is {self._average_decay}, but this network keeps "
+                f"{'a' if isinstance(self.model, Averaged) else 'no'} running mean of its weights"
+            )
         self._loss_of = self._shared(task, loop)
         self.optimizer = make_optimizer(self.model, optim)
         self.schedule = optim.schedule(loop.batch_size, epoch_size / loop.batch_size)
@@ -102,6 +110,9 @@ class Stepper(Generic[BatchT]):
         """Update the weights at the rate of a step, counted from 0."""
         set_rate(self.optimizer, self.schedule.rate(step))
         self.optimizer.step()
+        if isinstance(self.model, Averaged):
+            assert self._average_decay is not None  # as the constructor made sure
+            self.model.follow(self._average_decay, step + 1)
 
     def trouble(self) -> tuple[int, str] | None:
         """The first step that went wrong and what was no finite number in it; waits for the device."""

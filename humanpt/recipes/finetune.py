@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from humanpt.commands.finetune import FinetuneDetectionConfig
+from humanpt.commands.finetune_detection import FinetuneDetectionConfig
 from humanpt.data.detection.cutout_people import CutOutConfig
 from humanpt.data.detection.pictures import PictureConfig
 from humanpt.engine.loop_config import LoopConfig
@@ -27,7 +27,9 @@ def detection(subject: Subject) -> FinetuneDetectionConfig:
         recipe="detection",
         cutouts=CutOutConfig(people=1500),
         task=DetectionConfig(model=model, pictures=pictures, kind_weight=1.0),
-        optim=OptimConfig(base_lr=0.0128, betas=(0.9, 0.98), warmup_steps=300, cosine_steps=20_000),
+        optim=OptimConfig(
+            base_lr=0.0128, betas=(0.9, 0.98), warmup_steps=300, cosine_steps=20_000, average_decay=0.999
+        ),
         loop=LoopConfig(
             steps=20_000,
             batch_size=32,

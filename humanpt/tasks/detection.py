@@ -9,7 +9,6 @@ Letters: B batch, S side of a picture, h = w = S / 8 of the grid, N boxes.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -17,12 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from humanpt.data.detection.pictures import Composer, DetectionPicture, PictureConfig
 from humanpt.detect.heatmap import SCALE_AT, decode
 from humanpt.detect.matching import match, rates, recall_at
+from humanpt.engine.average import Averaged
 from humanpt.errors import ConfigError
 from humanpt.models.heatmap import STRIDE, HeatMapConfig, HeatMapNet, HeatMaps, boxes_of
 
@@ -45,16 +45,12 @@ class DetectionConfig:
     """Weight of the kind in the loss, where there are two."""
     mask_weight: float = 0.5
     """Weight of the mask in the loss."""
-    decay: float = 0.999
-    """Of the running mean of the weights, per step, once it has seen a thousand."""
     heldout_pictures: int = 400
     """Pictures of held-out people on held-out backgrounds to evaluate on."""
 
     def __post_init__(self) -> None:
         if self.model.kinds != (1 if self.pictures.subject == "body" else 2):
             raise ConfigError(f"a {self.pictures.subject} detector cannot have {self.model.kinds} kinds")
-        if not 0 <= self.decay < 1:
-            raise ConfigError(f"decay is {self.decay}; it lies from 0 to below 1")
         if self.heldout_pictures < 0 or min(self.sides_weight, self.kind_weight, self.mask_weight) < 0:
             raise ConfigError("heldout_pictures and the weights of the loss must not be negative")
 
@@ -156,39 +152,6 @@ class DetectionSamples(Dataset[DetectionPicture]):
         return self.composer.picture(self.seed, position)
 
 
-class Averaged(nn.Module):
-    """A network and the running mean of its weights, saved together."""
-
-    def __init__(self, network: HeatMapNet) -> None:
-        super().__init__()
-        self.network = network
-        self.average = copy.deepcopy(network).requires_grad_(False)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.steps: Tensor
-
-    def forward(self, pictures: Tensor) -> HeatMaps:
-        """The network's answers in training, the mean's when evaluating."""
-        answers: HeatMaps = (self.network if self.training else self.average)(pictures)
-        return answers
-
-    def train(self, mode: bool = True) -> Self:
-        """As ever, but the mean always evaluates."""
-        super().train(mode)
-        self.average.eval()
-        return self
-
-    @torch.no_grad()
-    def follow(self, decay: float) -> None:
-        """Move the mean towards the network; at first it is nearly the network."""
-        self.steps += 1
-        share = 1 - min(decay, (1 + float(self.steps)) / (10 + float(self.steps)))
-        for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, share)
-            else:
-                mean.copy_(value)
-
-
 class DetectionTask:
     """Training step and held-out figures of a detector; meets `engine.task.Task`.
 
@@ -205,8 +168,7 @@ class DetectionTask:
         self._heldout = [heldout.picture(seed, number) for number in range(count)] if heldout is not None else []
 
     def loss(self, batch: DetectionBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one batch, and its three terms. Each call first lets the mean follow the step made before."""
-        self.model.follow(self.config.decay)
+        """The loss of one batch, and its three terms."""
         return self._measure(self.model(_scaled(batch.pictures)), batch)
 
     def pictures(self) -> dict[str, NDArray[np.uint8]]:
@@ -260,7 +222,7 @@ class DetectionTask:
 
     @property
     def _device(self) -> torch.device:
-        return self.model.steps.device
+        return next(self.model.parameters()).device
 
 
 def centre_loss(logits: Tensor, centre: Tensor, asked: Tensor) -> Tensor:

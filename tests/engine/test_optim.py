@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from humanpt.engine.optim import OptimConfig, make_optimizer, parameter_groups
+from humanpt.engine.optim import OptimConfig, make_optimizer, parameter_groups, set_rate
 from humanpt.errors import ConfigError
 from humanpt.models.croco import CroCo, tiny
+from humanpt.models.trunk import Trunk
 
 
 @pytest.mark.parametrize(("epoch", "rate"), [(0, 0.0), (20, 7.5e-5), (40, 1.5e-4), (800, 0.0), (900, 0.0)])
@@ -43,7 +44,16 @@ def test_a_cosine_within_the_warm_up_is_refused():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"base_lr": 0}, {"warmup_epochs": -1}, {"cosine_steps": 0}, {"betas": (0.9, 1.0)}, {"weight_decay": -0.1}],
+    [
+        {"base_lr": 0},
+        {"warmup_epochs": -1},
+        {"cosine_steps": 0},
+        {"betas": (0.9, 1.0)},
+        {"weight_decay": -0.1},
+        {"layer_decay": 0},
+        {"layer_decay": 1.1},
+        {"average_decay": 1.0},
+    ],
 )
 def test_an_impossible_field_is_refused_by_name(fields):
     with pytest.raises(ConfigError, match=next(iter(fields))):
@@ -83,6 +93,51 @@ def test_learned_positions_of_the_network_do_not_decay():
     decayed, spared = parameter_groups(model, weight_decay=0.05)
     assert id(model.encoder.positions.added) in {id(p) for p in spared["params"]}
     assert {id(model.mask_token), id(model.to_pixels.weight)} <= {id(p) for p in decayed["params"]}
+
+
+def factors(model, decay):
+    """The share of the rate that each parameter of a model gets."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = parameter_groups(model, 0.05, decay)
+    return {names[parameter]: group["factor"] for group in groups for parameter in group["params"]}
+
+
+def test_each_layer_gets_less_of_the_rate_than_the_one_above_it():
+    model = nn.ModuleDict({"trunk": Trunk(tiny()), "head": nn.Linear(64, 1)})  # two blocks
+    found = factors(model, 0.5)
+    assert found["trunk.encoder.patch_embed.proj.weight"] == 0.125
+    assert found["trunk.encoder.blocks.0.attn.qkv.bias"] == 0.25
+    assert found["trunk.encoder.blocks.1.mlp.fc1.weight"] == 0.5
+    assert found["trunk.encoder.norm.weight"] == found["head.weight"] == 1.0
+    assert set(factors(model, 1.0).values()) == {1.0}
+
+
+def test_a_decoder_lies_between_encoder_and_head():
+    model = nn.ModuleDict({"trunk": Trunk(replace(tiny(), positions="learned"), views=2), "head": nn.Linear(32, 1)})
+    found = factors(model, 0.5)
+    inside = [
+        "encoder.positions.added",
+        "encoder.blocks.0.norm1.bias",
+        "encoder.blocks.1.norm1.bias",
+        "to_decoder.bias",
+        "decoder.blocks.0.norm1.bias",
+        "decoder.blocks.1.norm1.bias",
+    ]
+    assert [found[f"trunk.{name}"] for name in inside] == [0.5**power for power in (6, 5, 4, 3, 2, 1)]
+    assert found["trunk.encoder.norm.bias"] == found["trunk.to_decoder.weight"]
+    assert found["trunk.decoder.norm.bias"] == found["head.bias"] == 1.0
+
+
+def test_the_rate_of_a_layer_is_its_share_of_the_schedules():
+    model = nn.ModuleDict({"trunk": Trunk(tiny()), "head": nn.Linear(64, 1)})
+    optimizer = make_optimizer(model, OptimConfig(layer_decay=0.5))
+    set_rate(optimizer, 0.8)
+    assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.1, 0.2, 0.4, 0.8])
+
+
+def test_layers_are_not_decayed_where_there_are_none():
+    with pytest.raises(ConfigError, match="no encoder with blocks"):
+        make_optimizer(nn.Linear(2, 2), OptimConfig(layer_decay=0.5))
 
 
 def test_the_fused_update_is_used_and_equals_the_plain_one():

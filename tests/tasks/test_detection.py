@@ -1,6 +1,5 @@
 """The detector's training: what is drawn as target is what decoding reads, and losses by their closed forms."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -13,9 +12,8 @@ from humanpt.data.detection.cutouts import CutOuts
 from humanpt.data.detection.pictures import Composer, DetectionPicture, PictureConfig
 from humanpt.detect.heatmap import decode
 from humanpt.errors import ConfigError
-from humanpt.models.heatmap import HeatMapConfig, HeatMapNet, HeatMaps, cell_middles
+from humanpt.models.heatmap import HeatMapConfig, HeatMaps, cell_middles
 from humanpt.tasks.detection import (
-    Averaged,
     DetectionConfig,
     DetectionSamples,
     DetectionTask,
@@ -120,22 +118,6 @@ def test_a_network_that_knows_everything_has_a_low_loss(composer):
     assert loss < 0.5
 
 
-def test_the_mean_follows_the_network_and_is_what_evaluates():
-    torch.manual_seed(0)
-    model = Averaged(HeatMapNet(TINY))
-    assert not any(parameter.requires_grad for parameter in model.average.parameters())
-    with torch.no_grad():
-        model.network.answers.bias.add_(1.0)
-    model.follow(0.9)
-    share = 9 / 11  # of the new weights after the first step; later a tenth
-    before = model.network.answers.bias - 1.0
-    assert_close(model.average.answers.bias, before + share)
-    assert not model.train().average.training
-    assert model.network.training
-    pictures = torch.rand(1, 3, 64, 64)
-    assert_close(model.eval()(pictures).centre, model.average(pictures).centre)
-
-
 def test_some_steps_lower_the_loss(composer):
     torch.manual_seed(0)
     task = DetectionTask(CONFIG)
@@ -167,5 +149,3 @@ def test_samples_are_those_of_their_positions(composer):
 def test_hands_need_two_kinds_and_bodies_one():
     with pytest.raises(ConfigError, match="hand detector cannot have 1"):
         DetectionConfig(model=TINY, pictures=PictureConfig(subject="hand"))
-    with pytest.raises(ConfigError, match="decay"):
-        dataclasses.replace(CONFIG, decay=1.0)
