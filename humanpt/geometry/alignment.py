@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import roma
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ class Similarity(NamedTuple):
     """A rotation, a scale and a shift: a point p goes to scale * rotation @ p + shift."""
 
     rotation: Tensor
-    """(..., 3, 3), det +1."""
+    """(..., 3, 3), det +1; or -1 where mirroring was allowed and helps."""
     scale: Tensor
     """(...), from 0."""
     shift: Tensor
@@ -28,14 +29,15 @@ class Similarity(NamedTuple):
         return self.scale[..., None, None] * (points @ self.rotation.mT) + self.shift[..., None, :]
 
 
-def fit_similarity(points: Tensor, targets: Tensor) -> Similarity:
+def fit_similarity(points: Tensor, targets: Tensor, *, mirror: bool = False) -> Similarity:
     """The similarity that brings points nearest to their targets, in the sum of squared distances.
 
-    It never mirrors. Points that all coincide are brought to the centre of the targets, with scale 0.
+    Points that all coincide are brought to the centre of the targets, with scale 0.
 
     Args:
         points: (..., N, 3).
         targets: (..., N, 3), the same unit and order.
+        mirror: allow it to mirror, as some benchmarks' own scripts do; it never does otherwise.
 
     Raises:
         ValueError: if the shapes differ or are no sets of points in space.
@@ -47,7 +49,7 @@ def fit_similarity(points: Tensor, targets: Tensor) -> Similarity:
     centre, target_centre = points.mean(dim=-2), targets.mean(dim=-2)
     spread = points - centre[..., None, :]
     covariance = (targets - target_centre[..., None, :]).mT @ spread  # (..., 3, 3), target axes by source axes
-    rotation = nearest_rotation(covariance)
+    rotation = roma.procrustes(covariance)[0] if mirror else nearest_rotation(covariance)
     tiny = torch.finfo(points.dtype).tiny
     scale = (rotation * covariance).sum(dim=(-2, -1)) / spread.square().sum(dim=(-2, -1)).clamp_min(tiny)
     shift = target_centre - scale[..., None] * (rotation @ centre[..., None])[..., 0]
