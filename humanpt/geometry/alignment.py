@@ -49,7 +49,7 @@ def fit_similarity(points: Tensor, targets: Tensor, *, mirror: bool = False) -> 
     centre, target_centre = points.mean(dim=-2), targets.mean(dim=-2)
     spread = points - centre[..., None, :]
     covariance = (targets - target_centre[..., None, :]).mT @ spread  # (..., 3, 3), target axes by source axes
-    rotation = roma.procrustes(covariance)[0] if mirror else nearest_rotation(covariance)
+    rotation: Tensor = roma.procrustes(covariance) if mirror else nearest_rotation(covariance)
     tiny = torch.finfo(points.dtype).tiny
     scale = (rotation * covariance).sum(dim=(-2, -1)) / spread.square().sum(dim=(-2, -1)).clamp_min(tiny)
     shift = target_centre - scale[..., None] * (rotation @ centre[..., None])[..., 0]
