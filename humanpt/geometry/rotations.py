@@ -82,6 +82,18 @@ def rotmat_to_rot6d(rotmat: Tensor) -> Tensor:
     return rotmat[..., :2].flatten(-2)
 
 
+def euler_to_rotmat(angles: Tensor) -> Tensor:
+    """Angles (..., 3) in radians about the turning axes x, y and z, one after the other, to matrices (..., 3, 3)."""
+    result: Tensor = roma.euler_to_rotmat("XYZ", angles)
+    return result
+
+
+def random_rotmat(count: int, generator: torch.Generator) -> Tensor:
+    """Rotations drawn evenly from all there are: (count, 3, 3) on the CPU, in float32."""
+    result: Tensor = roma.random_rotmat(count, generator=generator)
+    return result
+
+
 def geodesic_distance(rotmat1: Tensor, rotmat2: Tensor) -> Tensor:
     """The angle between rotations (..., 3, 3), (...) radians in [0, pi]."""
     result: Tensor = roma.rotmat_geodesic_distance(rotmat1, rotmat2)
