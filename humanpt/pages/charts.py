@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 COLOURS = ("#2563eb", "#d97706", "#059669", "#b91c1c", "#7c3aed", "#475569")
 DASHES = ("-", "--", ":", "-.")  # the second round of colours is dashed, the third dotted
@@ -74,6 +74,69 @@ def lines(
     if axes.lines and legend:
         axes.legend(frameon=False, fontsize=8)
     return _svg(figure, f"{ylabel} over {xlabel}")
+
+
+def bars(series: Mapping[str, Mapping[str, float]], xlabel: str, title: str) -> Markup:
+    """Level bars, each with its value; those of several series under each other, in their colours.
+
+    Args:
+        series: by name, what each bar is called and how long it is; one alone needs no name.
+        xlabel: what they measure, with its unit.
+        title: what tells the bars apart.
+    """
+    names = list(dict.fromkeys(name for some in series.values() for name in some))
+    figure, axes = _axes(xlabel, "")
+    figure.set_figheight(max(2.7, 0.9 + 0.19 * len(names) * max(1, 0.7 * len(series))))
+    thick = 0.78 / len(series)
+    for number, (label, some) in enumerate(series.items()):
+        places = [i + (number - (len(series) - 1) / 2) * thick for i, name in enumerate(names) if name in some]
+        drawn = axes.barh(
+            places, [some[name] for name in names if name in some], thick, color=style(number)[0], label=label
+        )
+        axes.bar_label(drawn, fmt="%.1f", fontsize=7, padding=2, color="#475569")
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.12, y=0.01)
+    axes.grid(visible=False, axis="y")
+    axes.set_title(title, fontsize=9, loc="left", color="#475569")
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    return _svg(figure, f"{xlabel} {title}")
+
+
+def scatter(x: ArrayLike, y: ArrayLike, xlabel: str, ylabel: str) -> Markup:
+    """Points in a square with its diagonal, for two measures (N,) of the same things in the same unit."""
+    figure, axes = _axes(xlabel, ylabel)
+    figure.set_size_inches(3.6, 3.6)
+    first, second = np.asarray(x, float), np.asarray(y, float)
+    most = 1.05 * float(max(first.max(), second.max()))
+    axes.plot([0, most], [0, most], color="#64748b", linewidth=1, linestyle=":")
+    axes.scatter(first, second, s=9, color=COLOURS[0], alpha=0.35, linewidths=0, rasterized=len(first) > MOST_POINTS)
+    axes.set(xlim=(0, most), ylim=(0, most), aspect="equal")
+    return _svg(figure, f"{ylabel} over {xlabel}")
+
+
+def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str]) -> Markup:
+    """How many samples of each class (rows) were given each class (columns), coloured by their share of the row.
+
+    Args:
+        counts: (C, C).
+        names: the C classes.
+    """
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _axes("given", "true")
+    figure.set_size_inches(1.6 + 0.3 * len(names), 1.3 + 0.3 * len(names))
+    axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolors="#ffffff", linewidth=0.5)
+    middles = np.arange(len(names)) + 0.5
+    axes.set_xticks(middles, names, rotation=90, fontsize=8)
+    axes.set_yticks(middles, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.grid(visible=False)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        ink = "#ffffff" if share[row, column] > 0.55 else "#0f172a"
+        axes.text(column + 0.5, row + 0.5, f"{counts[row, column]}", fontsize=7, color=ink, ha="center", va="center")
+    return _svg(figure, "confusion matrix")
 
 
 def style(number: int) -> tuple[str, str]:
