@@ -147,7 +147,7 @@ def train(
         for truth in turns.draw(steps * config.batch_size).chunk(steps, dim=1):  # (S, B, 3, 3)
             optimizer.zero_grad(set_to_none=True)
             loss = (rotations_of(form, networks(turns.seen(truth))) - truth).square().sum((-2, -1)).mean(-1)  # (S,)
-            loss.sum().backward()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.detach()
