@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from humanpt.data.image import Rgb
 from humanpt.data.records import PairRecord, SubjectKind
 from humanpt.data.shard_reader import ShardReader, no_pairs
+from humanpt.data.split import split_groups
 from humanpt.errors import InputError, ShardError
 from humanpt.files import exists
 
@@ -171,42 +172,10 @@ class PairSet:
         Returns:
             Sorted indices (T,) of training and (H,) of held-out pairs.
         """
-        if not 0 <= heldout_share < 1:
-            raise ValueError(f"heldout_share is {heldout_share}, must be from 0 to below 1")
-        sizes = np.bincount(self.sequence, minlength=len(self.sequences))
-        present = np.flatnonzero(sizes)
-        chosen: list[int] = []
-        if heldout_share > 0 and len(present) > 1:
-            shuffled = np.random.default_rng(seed).permutation(present)
-            chosen = [int(shuffled[k]) for k in _nearest_sum(sizes[shuffled].tolist(), heldout_share * len(self))]
-        held_out = np.isin(self.sequence, chosen)
-        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        return split_groups(self.sequence, heldout_share, seed)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_recent": deque()}
-
-
-def _nearest_sum(sizes: Sequence[int], target: float) -> list[int]:
-    """Indices of some but not all of the (positive) sizes, whose sum is nearest to the target."""
-    # Sums beyond twice the target are farther off than taking nothing; nothing is no choice, hence the smallest size.
-    limit = min(sum(sizes) - 1, max(round(2 * target), min(sizes)))
-    last = np.full(limit + 1, -1, np.int64)  # the last of the sizes that make up each sum, -1 where none do
-    reached = np.zeros(limit + 1, np.bool_)
-    reached[0] = True
-    for k, size in enumerate(sizes):
-        if size <= limit:
-            new = reached[: limit + 1 - size] & ~reached[size:]
-            last[size:][new] = k
-            reached[size:] |= new
-        if 0 < round(target) <= limit and reached[round(target)]:
-            break
-    sums = np.flatnonzero(last >= 0)
-    total = int(sums[np.argmin(np.abs(sums - target))])
-    chosen = []
-    while total:
-        chosen.append(int(last[total]))
-        total -= sizes[chosen[-1]]
-    return chosen
 
 
 def _join_sequences(
