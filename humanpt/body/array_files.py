@@ -32,7 +32,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
         if path.suffix == ".npz":
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in names if name in archive.files}
-        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        content = ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except InputError:
         raise
     except pickle.UnpicklingError as error:
@@ -48,13 +48,15 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 def as_array(value: Any) -> np.ndarray:
     """The numbers in an array, a sparse matrix or a wrapper of chumpy."""
+    if isinstance(value, _Array):
+        return value.array
     if isinstance(value, _Chumpy):
         fields = value.__dict__
         if "x" in fields:
             return as_array(fields["x"])
         inner = as_array(fields["a"])
         if "idxs" in fields:
-            inner = inner.ravel()[np.asarray(fields["idxs"])]
+            inner = inner.ravel()[as_array(fields["idxs"])]
         wanted = fields.get("preferred_shape", fields.get("newshape"))
         return inner if wanted is None else inner.reshape(wanted)
     if isinstance(value, _Sparse):
@@ -62,28 +64,56 @@ def as_array(value: Any) -> np.ndarray:
 
         fields = value.__dict__
         shape = fields.get("_shape", fields.get("shape"))
-        dense: np.ndarray = csc_matrix((fields["data"], fields["indices"], fields["indptr"]), shape=shape).toarray()
+        columns = tuple(as_array(fields[name]) for name in ("data", "indices", "indptr"))
+        dense: np.ndarray = csc_matrix(columns, shape=shape).toarray()
         return dense
     return np.asarray(value)
 
 
-class _Plain:
-    """Takes whatever state a pickle gives it, as data."""
+class Wrapped:
+    """Takes whatever state a pickle gives it, as data; `as_array` has the numbers in it."""
 
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
 
 
-class _Chumpy(_Plain):
+class _Chumpy(Wrapped):
     """Stands for chumpy's array (field x), reordering (a, idxs, preferred_shape) and reshape (a, newshape)."""
 
 
-class _Sparse(_Plain):
+class _Sparse(Wrapped):
     """Stands for scipy's matrix in compressed columns."""
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """A reader of pickles that knows arrays and their wrappers alone."""
+class _Kind(Wrapped):
+    """Stands for NumPy's dtype, whose own state a pickle could forge until bytes pass for the addresses of objects."""
+
+    def __init__(self, name: str, *_: Any) -> None:
+        self.dtype = np.dtype(str(name))
+        if self.dtype.names is not None:
+            raise pickle.UnpicklingError("has an array of records, which no labels are; save its arrays as .npz")
+
+    def __setstate__(self, state: Any) -> None:
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(Wrapped):
+    """Stands for NumPy's array while a pickle is read."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array = np.empty(0)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, content = state
+        self.array = _numbers(content, kind, shape, "F" if fortran else "C")
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """A reader of pickles that knows plain values, arrays and their wrappers alone.
+
+    What it reads holds `Wrapped` values in the place of arrays.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """What a name in the pickle stands for.
@@ -92,14 +122,18 @@ class _ArrayUnpickler(pickle.Unpickler):
             UnpicklingError: if it is no array, with the reason in one line.
         """
         known: dict[tuple[str, str], Callable[..., Any]] = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
+            ("numpy", "ndarray"): _Array,
+            ("numpy", "dtype"): _Kind,
             ("copyreg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
             ("builtins", "object"): object,
             ("builtins", "set"): set,
+            ("builtins", "bytes"): bytes,
+            ("builtins", "bytearray"): bytearray,
+            ("collections", "OrderedDict"): dict,
             ("_codecs", "encode"): _latin1,
-            ("numpy.multiarray", "_reconstruct"): _empty,
+            ("numpy.multiarray", "_reconstruct"): _Array,
             ("numpy.multiarray", "scalar"): _number,
+            ("numpy.numeric", "_frombuffer"): _array,
         }
         if module.startswith("chumpy") and name in ("Ch", "Select", "Reshape"):
             return _Chumpy
@@ -115,14 +149,27 @@ class _ArrayUnpickler(pickle.Unpickler):
         )
 
 
-def _empty(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array for the numbers that follow in the pickle."""
-    return np.empty(shape, dtype)
+def _numbers(content: Any, kind: _Kind, shape: Any, order: Any) -> np.ndarray:
+    """An array of the numbers in bytes, or of the values in a list."""
+    if kind.dtype.hasobject:
+        values = np.empty(len(content), dtype=object)
+        for place, value in enumerate(content):
+            values[place] = value
+        return values.reshape(shape, order=order)
+    raw = content.encode("latin1") if isinstance(content, str) else content  # Python 2 has no bytes of its own
+    return np.frombuffer(raw, kind.dtype).reshape(shape, order=order).copy(order=order)
 
 
-def _number(dtype: np.dtype, content: bytes) -> Any:
+def _array(content: Any, kind: _Kind, shape: Any, order: Any) -> _Array:
+    """An array whose numbers lie in the pickle beside it (protocol 5)."""
+    made = _Array()
+    made.array = _numbers(content, kind, shape, order)
+    return made
+
+
+def _number(kind: _Kind, content: Any) -> Any:
     """One number."""
-    return np.frombuffer(content, dtype)[0]
+    return _numbers(content, kind, (1,), "C")[0]
 
 
 def _latin1(text: str, encoding: str) -> bytes:
