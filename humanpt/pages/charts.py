@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
 COLOURS = ("#2563eb", "#d97706", "#059669", "#b91c1c", "#7c3aed", "#475569")
@@ -45,6 +46,7 @@ def lines(
     *,
     levels: Mapping[str, float] | None = None,
     legend: bool = True,
+    log: bool = False,
 ) -> Markup:
     """Curves over a common axis; of a long one the means of neighbouring points are drawn.
 
@@ -53,8 +55,12 @@ def lines(
         dots: mark every point, for curves of few.
         levels: heights to mark by a dotted grey line, each with its name.
         legend: name the curves in the chart; a page that shows the same ones often names them once by `swatch`.
+        log: heights by their logarithm; what is not above zero is left out.
     """
     figure, axes = _axes(xlabel, ylabel)
+    if log:
+        axes.set_yscale("log", nonpositive="mask")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda height, place: f"{height:g}"))
     for number, (name, (x, y)) in enumerate(series.items()):
         if len(x):
             x, y = thinned(x, y)
