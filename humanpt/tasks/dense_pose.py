@@ -1,0 +1,273 @@
+"""Dense pose: which part of the body each pixel shows, and where on the part's chart it lies.
+
+Source: Güler et al., DensePose (arXiv 1802.00434): cross-entropy of the parts, and the error of u and v on the true
+part alone. That a mask without points teaches "some part" by the sum of the parts' probabilities, that u and v are
+lowered in absolute value, and that every sample counts alike however many pixels it labels, is ours.
+
+Letters: B batch, S side of a crop, P parts, N points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from humanpt.body.geodesics import SurfaceDistances, surface_distances
+from humanpt.metrics.classes import confusion
+from humanpt.metrics.dense import gps
+from humanpt.models.dense import DensePoseMaps, DensePoseNetwork
+from humanpt.models.vit import normalise
+from humanpt.render.overlay import colour_of
+from humanpt.tasks.dense_samples import (
+    SOME_PART,
+    DenseBatch,
+    DensePoseConfig,
+    DensePoseSamples,
+    DenseSample,
+    collate,
+)
+
+__all__ = [
+    "DenseAnswers",
+    "DenseBatch",
+    "DensePoseConfig",
+    "DensePoseNetwork",
+    "DensePoseSamples",
+    "DensePoseTask",
+    "DenseSample",
+    "collate",
+    "dense_losses",
+    "predict",
+]
+
+SHOWN = 4  # held-out pictures drawn while a run goes on
+POINTS = 150  # pixels of a fully labelled picture that are compared along the surface
+
+
+class DenseAnswers(NamedTuple):
+    """What a network says of some crops, each as it lies in its picture: a mirrored one is mirrored back."""
+
+    part: Tensor
+    """(B, S, S) int64, 0 for none and from 1 in the order of the config's part names."""
+    uv: Tensor
+    """(B, 2, S, S) u and v on the part from 0 to 1, 0 where there is none."""
+    confidence: Tensor
+    """(B, S, S) how probable the part is, from 0 to 1."""
+
+
+class DensePoseTask:
+    """Training step and held-out figures of dense pose; meets `engine.task.Task`.
+
+    Args:
+        config: everything about it.
+        network: a `DensePoseNetwork`, or what holds one and answers as it does.
+        heldout: the samples to evaluate on; None for a task that only trains.
+    """
+
+    def __init__(self, config: DensePoseConfig, network: nn.Module, heldout: DensePoseSamples | None = None) -> None:
+        self.config = config
+        self.model = network
+        count = 0 if heldout is None else len(heldout)
+        # Spread over the set, whose neighbours are alike.
+        self._places = np.linspace(0, count, min(count, config.heldout_pictures), endpoint=False).astype(int).tolist()
+        self.heldout = heldout
+        self._kept: list[DenseSample] = []
+
+    def loss(self, batch: DenseBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one batch, and its terms `parts` and `uv`."""
+        maps = self.model(normalise(batch.pictures))
+        parts, uv = (term.mean() for term in dense_losses(maps, batch))
+        return parts + self.config.uv_weight * uv, {"parts": parts.detach(), "uv": uv.detach()}
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Figures of the held-out pictures.
+
+        Returns:
+            `loss` and its terms. `uv_error`, the mean distance on the chart at labelled pixels or points, of the
+            coordinates for the true part. Where distances along the surface are known, `gps`, the geodesic point
+            similarity with one k of 25.5 cm, averaged over pictures. `mask_iou`, intersection over union of the whole
+            body, where masks are known; and where pixels have parts, `part_accuracy`, the share of the body's pixels
+            that are given theirs, and `mean_iou`, averaged over the parts that occur. Empty when nothing is held out.
+        """
+        if not self._places:
+            return {}
+        classes = 1 + len(self.config.part_names)
+        counts, masks = torch.zeros(classes, classes, dtype=torch.int64), torch.zeros(2, 2, dtype=torch.int64)
+        totals: dict[str, list[Tensor]] = {"parts": [], "uv": [], "uv_error": [], "gps": []}
+        distances = self._distances()
+        for batch in self._batches():
+            maps = self.model(normalise(batch.pictures))
+            for name, term in zip(("parts", "uv"), dense_losses(maps, batch), strict=True):
+                totals[name].append(term.cpu())
+            totals["uv_error"].append(_uv_errors(maps, batch).cpu())
+            part, uv = maps.best()
+            named, known = batch.label < classes, batch.label <= SOME_PART
+            counts += confusion(part[named].cpu(), batch.label[named].long().cpu(), classes)
+            masks += confusion((part > 0)[known].long().cpu(), (batch.label > 0)[known].long().cpu(), 2)
+            if distances is not None:
+                totals["gps"].append(similarities(part.cpu(), uv.cpu(), batch, distances))
+        figures = {name: float(torch.cat(values).nanmean()) for name, values in totals.items() if values}
+        figures = {"loss": figures["parts"] + self.config.uv_weight * figures["uv"], **figures}
+        if masks.sum():
+            figures["mask_iou"] = float(_overlaps(masks)[1])
+        if counts[1:].sum():
+            figures["part_accuracy"] = float(counts.diagonal()[1:].sum() / counts[1:].sum())
+            figures["mean_iou"] = float(_overlaps(counts)[1:][counts[1:].sum(dim=1) > 0].mean())
+        return figures
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """Held-out crops, each beside the parts found in it and the true ones."""
+        if not self._places:
+            return {}
+        batch = next(self._batches())
+        part = self.model(normalise(batch.pictures[:SHOWN])).best()[0].cpu().numpy()
+        rgb = batch.pictures[:SHOWN].permute(0, 2, 3, 1).cpu().numpy()
+        true = batch.label[:SHOWN].cpu().numpy()
+        rows = [
+            np.hstack([one, _painted(one, found), _painted(one, np.where(labels < SOME_PART, labels, 0))])
+            for one, found, labels in zip(rgb, part, true, strict=True)
+        ]
+        return {"dense_pose": np.vstack(rows)}
+
+    def _batches(self) -> Iterator[DenseBatch]:
+        """The held-out samples on the model's device; read once, as drawing exact labels takes long."""
+        if not self._kept:
+            assert self.heldout is not None
+            self._kept = [self.heldout[place] for place in self._places]
+        device = next(self.model.parameters()).device
+        for start in range(0, len(self._kept), self.config.heldout_batch):
+            yield collate(self._kept[start : start + self.config.heldout_batch]).to(device)
+
+    def _distances(self) -> SurfaceDistances | None:
+        kind, _, model = self.config.charts.partition(":")
+        return surface_distances(model) if kind == "canonical" else None
+
+
+def dense_losses(maps: DensePoseMaps, batch: DenseBatch) -> tuple[Tensor, Tensor]:
+    """How wrong each sample is; means over its labelled pixels and over its points, added.
+
+    Returns:
+        (B,) cross-entropy of the parts, and (B,) absolute error of u and v; 0 where nothing is labelled.
+    """
+    logits, uv = maps.parts.float(), maps.uv.float()
+    classes = logits.shape[1]
+    label = batch.label.long()
+    named, some = label < classes, label == SOME_PART
+    wrong = F.cross_entropy(logits, label.masked_fill(~named, 0), reduction="none")
+    # Some part: minus the log of what the parts share, which is one minus the probability of none.
+    shared = logits.logsumexp(dim=1) - logits[:, 1:].logsumexp(dim=1)
+    parts = _mean_where(torch.where(some, shared, wrong), named | some)
+    on_part = named & (label > 0)
+    of_true = uv.gather(2, _part_index(label, on_part)[:, None, None].expand(-1, 2, -1, -1, -1))[:, :, 0]
+    places = _mean_where((of_true - batch.uv.float()).abs().mean(dim=1), on_part)
+    if batch.points.shape[1]:
+        at_points, uv_points = _read_at(logits, batch.points), _read_at(uv.flatten(1, 2), batch.points)
+        there = batch.points_part > 0
+        missed = F.cross_entropy(at_points, batch.points_part, reduction="none")
+        parts = parts + _mean_where(missed, there)
+        off = (_of_part(uv_points, batch.points_part) - batch.points_uv).abs().mean(dim=2)
+        places = places + _mean_where(off, there)
+    return parts, places
+
+
+def similarities(part: Tensor, uv: Tensor, batch: DenseBatch, distances: SurfaceDistances) -> Tensor:
+    """Geodesic point similarity of each sample, k 25.5 cm, at its points or at pixels spread over its body.
+
+    Args:
+        part, uv: (B, S, S) and (B, 2, S, S) answers on the CPU, as `DensePoseMaps.best` gives them.
+        batch: what they answer.
+        distances: along the surface.
+
+    Returns:
+        (B,) float64 from 0 to 1, NaN for a sample without labelled body.
+    """
+    found = []
+    for row in range(len(part)):
+        there = batch.points_part[row].cpu() > 0
+        if bool(there.any()):
+            x, y = batch.points[row].cpu()[there].round().long().clamp(0, part.shape[-1] - 1).T
+            true_part, true_uv = batch.points_part[row].cpu()[there], batch.points_uv[row].cpu()[there]
+        else:
+            label = batch.label[row].cpu()
+            y, x = ((label > 0) & (label < SOME_PART)).nonzero().T
+            spread = torch.linspace(0, max(0, len(y) - 1), min(len(y), POINTS)).long()
+            y, x = y[spread], x[spread]
+            true_part, true_uv = label[y, x].long(), batch.uv[row].float().cpu()[:, y, x].T
+        metres = distances.between(
+            part[row][y, x].numpy(), uv[row][:, y, x].T.numpy(), true_part.numpy(), true_uv.numpy()
+        )
+        found.append(gps(torch.from_numpy(metres).double()))  # NaN of no points
+    return torch.stack(found)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, batch: DenseBatch) -> DenseAnswers:
+    """What a network says of a batch that lies where it does."""
+    maps: DensePoseMaps = network(normalise(batch.pictures))
+    part, uv = maps.best()
+    confidence = maps.parts.float().softmax(dim=1).gather(1, part[:, None])[:, 0]
+    back = batch.mirrored[:, None, None]
+    return DenseAnswers(
+        part=torch.where(back, part.flip(-1), part),
+        uv=torch.where(back[:, None], uv.flip(-1), uv),
+        confidence=torch.where(back, confidence.flip(-1), confidence),
+    )
+
+
+def _mean_where(values: Tensor, where: Tensor) -> Tensor:
+    """(B,): the mean of (B, ...) values over the places of each sample, 0 where there is none."""
+    return (values * where).flatten(1).sum(dim=1) / where.flatten(1).sum(dim=1).clamp_min(1)
+
+
+def _part_index(label: Tensor, on_part: Tensor) -> Tensor:
+    """Places in the axis of parts; the first where there is no part."""
+    return (label - 1).masked_fill(~on_part, 0)
+
+
+def _read_at(maps: Tensor, points: Tensor) -> Tensor:
+    """(B, C, N): maps (B, C, S, S) read between pixels, at points (B, N, 2) x, y."""
+    grid = (points + 0.5) * (2 / maps.shape[-1]) - 1
+    return F.grid_sample(maps, grid[:, :, None], padding_mode="border", align_corners=False)[..., 0]
+
+
+def _of_part(uv: Tensor, part: Tensor) -> Tensor:
+    """(B, N, 2): of (B, 2P, N) coordinates those for each point's part (B, N), from 1."""
+    both = uv.reshape(len(uv), 2, -1, uv.shape[2])
+    chosen = both.gather(2, (part - 1).clamp_min(0)[:, None, None].expand(-1, 2, -1, -1))  # (B, 2, 1, N)
+    return chosen[:, :, 0].mT
+
+
+def _uv_errors(maps: DensePoseMaps, batch: DenseBatch) -> Tensor:
+    """(B,): mean distance on the chart of the true part, at points where there are some, else at pixels; or NaN."""
+    uv = maps.uv.float()
+    label = batch.label.long()
+    on_part = (label > 0) & (label < SOME_PART)
+    of_true = uv.gather(2, _part_index(label, on_part)[:, None, None].expand(-1, 2, -1, -1, -1))[:, :, 0]
+    errors = _mean_where((of_true - batch.uv.float()).norm(dim=1), on_part)
+    errors = errors.masked_fill(~on_part.flatten(1).any(dim=1), torch.nan)
+    if batch.points.shape[1]:
+        there = batch.points_part > 0
+        off = (_of_part(_read_at(uv.flatten(1, 2), batch.points), batch.points_part) - batch.points_uv).norm(dim=2)
+        errors = torch.where(there.any(dim=1), _mean_where(off, there), errors)
+    return errors
+
+
+def _overlaps(counts: Tensor) -> Tensor:
+    """(C,) intersection over union of each class, from counts (C, C) of pixels."""
+    right = counts.diagonal().double()
+    return right / (counts.sum(dim=0) + counts.sum(dim=1) - right)
+
+
+def _painted(rgb: NDArray[np.uint8], part: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """A crop (S, S, 3) with its parts (S, S) in colours."""
+    colours = np.array([(0, 0, 0), *(colour_of(number) for number in range(int(part.max())))], np.float64)
+    share = 0.7 * (part > 0)[..., None]
+    return np.asarray((1 - share) * rgb + share * colours[part], np.uint8)

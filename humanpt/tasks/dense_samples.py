@@ -1,0 +1,220 @@
+"""Training samples and batches of dense pose: a crop, and what is known of its pixels.
+
+Some sets know every pixel, others a mask and a few points. Both become one form: a map of labels with two values of
+its own, for pixels that show some part that nobody named and for pixels of which nothing is known; and a list of points
+between pixels. Left hands are shown in a mirror, so that the network sees right ones alone.
+
+Letters: B batch, S side of a crop, P points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from humanpt.data.image import Rgb
+from humanpt.data.labelled.dense import DenseSet
+from humanpt.data.order import Order, sample_rng
+from humanpt.data.square_crops import CropConfig, draw_crop, nearest_pixels, plain_crop, take, to_crop
+from humanpt.errors import ConfigError
+from humanpt.models.dense import DenseHeadConfig
+
+SOME_PART, UNKNOWN = 254, 255
+"""Labels of pixels: on the subject, but nobody said where; and of which nothing is said at all."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensePoseConfig(DenseHeadConfig):
+    """Everything about the task but its data and the length of its training."""
+
+    charts: str = "densepose"
+    """Whose u and v these are, as the layout of the data says; kept with the run."""
+    uv_weight: float = 2.0
+    """Weight of the surface coordinates in the loss, that of the parts being 1."""
+    augment: CropConfig = field(default_factory=CropConfig)
+    """How training crops are moved and coloured."""
+    heldout_pictures: int = 256
+    """Held-out pictures to evaluate on, at most; they are kept in memory as crops."""
+    heldout_batch: int = 32
+    """How many of them are looked at together."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.uv_weight < 0 or self.heldout_pictures < 0 or self.heldout_batch < 1:
+            raise ConfigError("uv_weight and heldout_pictures must not be negative, and heldout_batch at least 1")
+        if len(self.part_names) >= SOME_PART:
+            raise ConfigError(f"part_names has {len(self.part_names)} names; fewer than {SOME_PART} can be told apart")
+
+
+class DenseSample(NamedTuple):
+    """One crop and its labels."""
+
+    picture: Rgb
+    """(S, S, 3) uint8 RGB."""
+    label: NDArray[np.uint8]
+    """(S, S) part from 1, 0 for none, or one of the two values above."""
+    uv: Floats
+    """(2, S, S) u and v where `label` is a part, else 0."""
+    points: Floats
+    """(P, 2) places x, y in pixels of the crop."""
+    points_part: NDArray[np.int64]
+    """(P,) their parts, from 1."""
+    points_uv: Floats
+    """(P, 2) their u and v."""
+    square: Floats
+    """(4,) the crop in pixels of the picture."""
+    mirrored: bool
+    """Whether all this is seen in a mirror."""
+    number: int
+    """Of the sample in the set."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DenseBatch:
+    """Crops that travel together."""
+
+    pictures: Tensor
+    """(B, 3, S, S) uint8 RGB."""
+    label: Tensor
+    """(B, S, S) uint8, see `DenseSample`."""
+    uv: Tensor
+    """(B, 2, S, S) float16."""
+    points: Tensor
+    """(B, P, 2) float32; P is that of the sample with the most."""
+    points_part: Tensor
+    """(B, P) int64, 0 where a sample has fewer points."""
+    points_uv: Tensor
+    """(B, P, 2) float32."""
+    square: Tensor
+    """(B, 4) float32."""
+    mirrored: Tensor
+    """(B,) bool."""
+    number: Tensor
+    """(B,) int64."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def to(self, device: torch.device) -> Self:
+        """The batch on a device."""
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+
+    def pin_memory(self) -> Self:
+        """The batch in memory from which a GPU copies by itself."""
+        return replace(self, **{name: value.pin_memory() for name, value in vars(self).items()})
+
+
+def collate(samples: Sequence[DenseSample]) -> DenseBatch:
+    """Put samples into a batch."""
+    most = max(len(sample.points) for sample in samples)
+
+    def padded(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.pad(values, [(0, most - len(values))] + [(0, 0)] * (values.ndim - 1))
+
+    return DenseBatch(
+        pictures=torch.from_numpy(np.stack([sample.picture for sample in samples])).permute(0, 3, 1, 2),
+        label=torch.from_numpy(np.stack([sample.label for sample in samples])),
+        uv=torch.from_numpy(np.stack([sample.uv for sample in samples])).half(),
+        points=torch.from_numpy(np.stack([padded(sample.points) for sample in samples])),
+        points_part=torch.from_numpy(np.stack([padded(sample.points_part) for sample in samples])),
+        points_uv=torch.from_numpy(np.stack([padded(sample.points_uv) for sample in samples])),
+        square=torch.from_numpy(np.stack([sample.square for sample in samples])),
+        mirrored=torch.tensor([sample.mirrored for sample in samples]),
+        number=torch.tensor([sample.number for sample in samples]),
+    )
+
+
+class DensePoseSamples(Dataset[DenseSample]):
+    """Crops with dense labels: item p is what stands at stream position p when training, else at place p.
+
+    A training sample is a pure function of the seed and its position, in any process.
+
+    Args:
+        data: the set.
+        indices: the samples of it that are meant.
+        config: how crops are drawn.
+        crop_size: S.
+        seed: of the order and of every draw.
+        training: shuffled epochs without end and drawn crops; otherwise each sample once, as it is.
+    """
+
+    def __init__(
+        self,
+        data: DenseSet,
+        indices: NDArray[np.int64],
+        config: DensePoseConfig,
+        crop_size: int,
+        seed: int,
+        *,
+        training: bool,
+    ) -> None:
+        self.data, self.indices, self.config, self.crop_size, self.seed = data, indices, config, crop_size, seed
+        self.training = training
+        self._order = Order(max(1, len(indices)), seed)
+
+    def __len__(self) -> int:
+        """How many samples there are: an epoch."""
+        return len(self.indices)
+
+    def locate(self, position: int) -> int:
+        """The number in the set of the sample at a position."""
+        return int(self.indices[self._order.locate(position)[1] if self.training else position])
+
+    def __getitem__(self, position: int) -> DenseSample:
+        number = self.locate(position)
+        square = self.data.square(number)
+        if self.training:
+            draw = draw_crop(square, self.config.augment, sample_rng(self.seed, position))
+        else:
+            draw = plain_crop(square)
+        rgb = self.data.picture(number)
+        sample = _cut_labels(self.data, number, draw.square, self.crop_size, rgb.shape[:2])
+        sample = sample._replace(picture=take(rgb, draw, self.crop_size))
+        return _in_a_mirror(sample) if self.data.side(number) == "left" else sample
+
+
+def _cut_labels(data: DenseSet, number: int, square: Floats, size: int, shape: tuple[int, ...]) -> DenseSample:
+    """The labels of a sample as its crop sees them; the picture is left out."""
+    height, width = shape[:2]
+    pixels, inside = nearest_pixels(square, size, height, width)
+    maps = data.maps(number)
+    uv = np.zeros((2, size, size), np.float32)
+    points, points_part, points_uv = np.zeros((0, 2), np.float32), np.zeros(0, np.int64), np.zeros((0, 2), np.float32)
+    if maps is not None:
+        label = np.where(maps.known, maps.part, UNKNOWN).astype(np.uint8).reshape(-1)[pixels]
+        uv = np.ascontiguousarray(np.moveaxis(maps.uv.reshape(-1, 2)[pixels], -1, 0))
+    else:
+        mask, found = data.mask(number), data.points(number)
+        if mask is None:
+            label = np.full((size, size), UNKNOWN, np.uint8)
+        else:
+            label = np.where(mask, SOME_PART, 0).astype(np.uint8).reshape(-1)[pixels]
+        places = to_crop(found.pixels, square, size)
+        shown = ((places >= -0.5) & (places <= size - 0.5)).all(axis=1)
+        points, points_part, points_uv = places[shown], found.part[shown], found.uv[shown]
+    label = np.where(inside, label, 0).astype(np.uint8)
+    uv *= (label > 0) & (label < SOME_PART)
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    return DenseSample(nothing, label, uv, points, points_part, points_uv, square, mirrored=False, number=number)
+
+
+def _in_a_mirror(sample: DenseSample) -> DenseSample:
+    """What a mirror shows of a left hand, whose parts and charts are those of a right one."""
+    points = sample.points.copy()
+    points[:, 0] = len(sample.label) - 1 - points[:, 0]
+    return sample._replace(
+        picture=sample.picture[:, ::-1],
+        label=sample.label[:, ::-1],
+        uv=sample.uv[..., ::-1],
+        points=points,
+        mirrored=True,
+    )
