@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 COLOURS = ("#2563eb", "#d97706", "#059669", "#b91c1c", "#7c3aed", "#475569")
@@ -60,7 +60,9 @@ def lines(
     figure, axes = _axes(xlabel, ylabel)
     if log:
         axes.set_yscale("log", nonpositive="mask")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda height, place: f"{height:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
     for number, (name, (x, y)) in enumerate(series.items()):
         if len(x):
             x, y = thinned(x, y)
