@@ -79,7 +79,7 @@ def _charts(study: Mapping[str, Any], limit: float) -> list[Markup]:
     by_angle = curves("by_angle", limit / ANGLE_BINS / 2, limit - limit / ANGLE_BINS / 2)
     losses = curves("loss", min(CHUNK, task["steps"]), task["steps"])
     return [
-        lines(ranked, "share of the tests, %", "degrees that the share stays within", legend=False, log=True),
+        lines(ranked, "share of the tests, %", "error that the share stays within, degrees", legend=False, log=True),
         lines(by_angle, "angle of the true rotation, degrees", "mean error, degrees", True, legend=False, log=True),
         lines(losses, "step", "loss (squared distance of matrices)", legend=False, log=True),
     ]
