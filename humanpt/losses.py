@@ -3,10 +3,14 @@
 Source of the completion loss: He et al., MAE (arXiv 2111.06377), and Weinzaepfel et al., CroCo (arXiv 2210.10716); one
 term for each kind of pair as in CroCo-Man (arXiv 2311.09104). That each averages over its own kind's patches is ours.
 
+The errors of meshes count labels that are known alone, so that data sets with fewer labels train beside others; ours.
+
 Letters: B batch, N patches, M withheld ones, P patch size, K kinds of pairs.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -121,3 +125,29 @@ def kind_means(errors: Tensor, kind: Tensor, kinds: int) -> Tensor:
     counts = members.sum(dim=1)
     means = torch.where(members, errors.detach(), 0).sum(dim=1) / counts.clamp(min=1)
     return means.masked_fill(counts == 0, torch.nan)
+
+
+def known_l1(predicted: Tensor, true: Tensor) -> Tensor:
+    """The mean absolute difference over the labels that are known, 0 where none is.
+
+    Args:
+        predicted: of any shape.
+        true: the same shape; what is not finite is not known, and moves nothing.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    return _known_mean(predicted, true, torch.abs)
+
+
+def known_square(predicted: Tensor, true: Tensor) -> Tensor:
+    """The mean squared difference over the labels that are known; as `known_l1`."""
+    return _known_mean(predicted, true, torch.square)
+
+
+def _known_mean(predicted: Tensor, true: Tensor, error: Callable[[Tensor], Tensor]) -> Tensor:
+    if predicted.shape != true.shape:
+        raise ValueError(f"predictions {tuple(predicted.shape)} and labels {tuple(true.shape)} differ in shape")
+    known = true.isfinite()
+    off = torch.where(known, predicted - true.masked_fill(~known, 0), 0)
+    return error(off).sum() / known.sum().clamp_min(1)

@@ -1,0 +1,312 @@
+"""Meshes of a hand or a body from a trunk's tokens: by a body model's parameters, or vertices and key points directly.
+
+The head is ours. Tokens are averaged in a few cells of the picture, which keeps where things are, and two hidden layers
+read all cells at once; few weights, so that it trains from some dozens of labelled pictures. All outputs are added to a
+mean (`MeshNetwork.start_at`), so that a network begins at the mean pose. Rotations follow Bregier (3DV 2021, arXiv
+2103.16317): free numbers, and a mapping to rotations that is trained through.
+
+The camera: predictions lie in the axes of the crop's camera, whose principal point and focal length f, in pixels, come
+with every crop of S pixels. The head gives (s, tx, ty). The root, which is the wrist or the middle of the hips, is seen
+tx and ty half crops right of and below the crop's middle, and s half crops are a metre at its depth: z = 2 f / (S s).
+So the head speaks of the picture alone, and the focal length turns that into metres.
+
+Letters: B batch, N patches, S side of a picture, C width of the tokens, H width of the head, J joints, n numbers of a
+rotation, P shape parameters, K key points, V vertices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from humanpt.body.model import BUILT, LICENSED, SHIPPED, BodyLayout, BodyModel, Subject
+from humanpt.errors import ConfigError
+from humanpt.geometry.cameras import project, unproject
+from humanpt.geometry.rotations import RotationKind, nearest_rotation, numbers_for, numbers_of, rotations_from
+from humanpt.models.layers import NORM_EPS, init_weights
+from humanpt.models.trunk import Trunk
+
+HAND_MODELS = ("anny-hand", "mano")
+BODY_MODELS = tuple(name for name in (*SHIPPED, *BUILT, *LICENSED) if name not in HAND_MODELS)
+ROOTS: dict[Subject, tuple[str, ...]] = {"hand": ("wrist",), "body": ("left_hip", "right_hip")}
+"""The key points whose mean is the root."""
+UNIT: dict[Subject, float] = {"hand": 0.1, "body": 0.5}
+"""Metres in which points are predicted and their errors weighed, so that these are numbers of about one."""
+MEAN_SCALE: dict[Subject, float] = {"hand": 8.0, "body": 1.0}
+"""Half crops that a metre takes, where no labels tell."""
+NEAREST = 0.1
+"""Key points are projected as if at this share of the root's depth at least; nearer ones would leap about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshModelConfig:
+    """What a mesh network predicts, and how."""
+
+    subject: Subject = "hand"
+    """Whether hands or bodies."""
+    model: str = "anny-hand"
+    """The body model, by the name that `load_body_model` knows; without parameters it still gives the mesh's triangles
+    and the names of the key points."""
+    free: bool = False
+    """Whether vertices and key points are predicted directly instead of the model's parameters."""
+    views: Literal[1, 2] = 1
+    """1 reads one picture by the encoder; 2 reads it against a second one by the decoder."""
+    decoder: Literal["pretrained", "random"] = "pretrained"
+    """Where the decoder's weights come from with two views; "random" for contrast."""
+    rotation: RotationKind = "procrustes"
+    """How free numbers become rotations."""
+    cells: int = 4
+    """Tokens are averaged in cells x cells parts of the picture."""
+    cell_width: int = 64
+    """Numbers that are kept of each cell."""
+    width: int = 512
+    """Width of the hidden layers."""
+
+    def __post_init__(self) -> None:
+        known = HAND_MODELS if self.subject == "hand" else BODY_MODELS
+        if self.model not in known:
+            raise ConfigError(f"model is {self.model!r}; for a {self.subject} choose {', '.join(known)}")
+        if self.views not in (1, 2):
+            raise ConfigError(f"views is {self.views}; it must be 1 or 2")
+        if self.decoder not in ("pretrained", "random"):
+            raise ConfigError(f"decoder is {self.decoder!r}; choose pretrained or random")
+        if self.rotation not in get_args(RotationKind):
+            raise ConfigError(f"rotation is {self.rotation!r}; choose {', '.join(get_args(RotationKind))}")
+        if min(self.cells, self.cell_width, self.width) < 1:
+            raise ConfigError("cells, cell_width and width must be at least 1")
+
+
+class MeshPrediction(NamedTuple):
+    """Meshes in the axes of the crop's camera, metres."""
+
+    keypoints: Tensor
+    """(B, K, 3), named by `MeshNetwork.keypoint_names`."""
+    vertices: Tensor
+    """(B, V, 3)."""
+    pixels: Tensor
+    """(B, K, 2) the key points in pixels of the crop."""
+    camera: Tensor
+    """(B, 3) s, tx and ty."""
+    pose: Tensor | None
+    """(B, J, 3, 3) rotations of the joints as the body model takes them; None without a model's parameters."""
+    shape: Tensor | None
+    """(B, P) shape parameters, None likewise."""
+    transl: Tensor | None
+    """(B, 3) shift with which the model gives these vertices, None likewise."""
+
+
+class Means(NamedTuple):
+    """What the labels of a data set are about; None where they do not tell."""
+
+    camera: Tensor | None
+    """(3,) s, tx and ty."""
+    pose: Tensor | None
+    """(J, 3, 3) mean of the rotations as matrices, not itself a rotation."""
+    shape: Tensor | None
+    """(P,)."""
+
+
+def point_names(layout: BodyLayout) -> tuple[str, ...]:
+    """Names of the points that a network predicts: the model's key points, then its joints if the field knows them.
+
+    These are SMPL's, SMPL-X's and MANO's; benchmarks measure them.
+    """
+    joints = layout.joint_names if layout.name in LICENSED else ()
+    return (*layout.keypoint_names, *(name for name in joints if name not in layout.keypoint_names))
+
+
+class ModelPoints(nn.Module):
+    """A body model whose root lies at the origin, with the points that a network predicts."""
+
+    def __init__(self, body: BodyModel, subject: Subject) -> None:
+        super().__init__()
+        self.body = body
+        self.names = point_names(body.layout)
+        added = self.names[len(body.layout.keypoint_names) :]
+        self.joints = [body.layout.joint_names.index(name) for name in added]
+        self.root = [self.names.index(name) for name in ROOTS[subject]]
+
+    def forward(self, shape: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give people a shape and a pose.
+
+        Args:
+            shape: (B, P).
+            pose: (B, J, 3, 3).
+
+        Returns:
+            (B, K, 3) key points, (B, V, 3) vertices and the shift (B, 3) that brought the root to the origin; metres.
+        """
+        mesh = self.body(shape, pose, shape.new_zeros(1, 3))
+        keypoints = torch.cat((mesh.keypoints, mesh.joints[:, self.joints]), dim=1)
+        shift = -self.root_of(keypoints)
+        return keypoints + shift, mesh.vertices + shift, shift[:, 0]
+
+    def root_of(self, keypoints: Tensor) -> Tensor:
+        """(B, K, 3) key points to the root (B, 1, 3)."""
+        return keypoints[:, self.root].mean(dim=1, keepdim=True)
+
+
+class MeshHead(nn.Module):
+    """Tokens to numbers."""
+
+    def __init__(self, grid: tuple[int, int], token_width: int, config: MeshModelConfig, outputs: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.cells = min(config.cells, *grid)
+        self.norm = nn.LayerNorm(token_width, eps=NORM_EPS)
+        self.narrow = nn.Linear(token_width, config.cell_width)
+        self.hidden1 = nn.Linear(config.cell_width * self.cells**2, config.width)
+        self.hidden2 = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.width, outputs)
+        self.apply(init_weights)
+        nn.init.normal_(self.out.weight, std=0.01 * config.width**-0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) tokens, row-major, to (B, outputs)."""
+        planes = self.narrow(self.norm(tokens)).mT.reshape(
+            len(tokens), -1, *self.grid
+        )  # (B, cell_width, rows, columns)
+        cells = functional.adaptive_avg_pool2d(planes, self.cells).flatten(1)
+        hidden = functional.gelu(self.hidden1(cells))
+        hidden = hidden + functional.gelu(self.hidden2(hidden))
+        out: Tensor = self.out(hidden)
+        return out
+
+
+class MeshNetwork(nn.Module):
+    """A trunk and a head, one hand or body in every crop; hands are right hands.
+
+    Args:
+        trunk: of as many views as the config.
+        config: what is predicted.
+        body: the model that the config names; a right hand.
+
+    Raises:
+        ValueError: if the trunk or the body model is of another config.
+    """
+
+    mean_camera: Tensor
+    mean_numbers: Tensor
+    mean_shape: Tensor
+    mean_points: Tensor
+
+    def __init__(self, trunk: Trunk, config: MeshModelConfig, body: BodyModel) -> None:
+        super().__init__()
+        if trunk.views != config.views or body.layout.name != config.model or body.layout.side == "left":
+            given = f"a trunk of {trunk.views} views and {body.layout.side} {body.layout.name}"
+            raise ValueError(f"{given} for {config.views} views and {config.model}")
+        self.config = config
+        self.trunk = trunk
+        self.points = ModelPoints(body, config.subject)
+        self.keypoint_names = self.points.names
+        joints, shapes = len(body.layout.joint_names), len(body.layout.shape_names)
+        free = 3 * (len(self.keypoint_names) + len(body.canonical))
+        self.sizes = [3, free] if config.free else [3, joints * numbers_of(config.rotation), shapes]
+        self.head = MeshHead(trunk.grid, trunk.width, config, sum(self.sizes))
+        self.register_buffer("mean_camera", body.canonical.new_tensor([MEAN_SCALE[config.subject], 0, 0]))
+        self.register_buffer("mean_numbers", numbers_for(config.rotation, body.identity_pose()[0]))
+        self.register_buffer("mean_shape", body.mean_shape()[0].clone())
+        if config.free:
+            self.register_buffer("mean_points", self._mean_points())
+
+    @property
+    def body(self) -> BodyModel:
+        """The body model."""
+        return self.points.body
+
+    @torch.no_grad()
+    def start_at(self, means: Means) -> None:
+        """Let predictions begin at what labels are about; before any training step, as outputs are added to it."""
+        if means.camera is not None:
+            self.mean_camera.copy_(means.camera)
+        if means.pose is not None:
+            self.mean_numbers.copy_(numbers_for(self.config.rotation, nearest_rotation(means.pose)))
+        if means.shape is not None:
+            self.mean_shape.copy_(means.shape)
+        if self.config.free:
+            self.mean_points.copy_(self._mean_points())
+
+    def forward(self, image1: Tensor, image2: Tensor | None = None, *, intrinsics: Tensor) -> MeshPrediction:
+        """Predict the mesh in `image1`.
+
+        Args:
+            image1: (B, 3, S, S) normalised RGB.
+            image2: the same with two views, None with one.
+            intrinsics: (B, 3, 3) of the crops, pixels.
+
+        Raises:
+            ValueError: if a shape does not fit, or there are more or fewer pictures than views.
+        """
+        tokens = self.trunk(image1, image2)
+        numbers = self.head(tokens)
+        with torch.autocast(numbers.device.type, enabled=False):  # half a float is a millimetre or more
+            camera, *rest = numbers.float().split(self.sizes, dim=1)
+            camera = self._camera(camera)
+            place = root_place(camera, intrinsics, image1.shape[-1])[:, None]
+            pose = shape = transl = None
+            if self.config.free:
+                keypoints, vertices = self._free(rest[0])
+            else:
+                pose, shape = self._pose(rest[0]), self._shape(rest[1])
+                keypoints, vertices, shift = self.points(shape, pose)
+                transl = shift + place[:, 0]
+            keypoints, vertices = keypoints + place, vertices + place
+            depth = torch.maximum(keypoints[..., 2:], NEAREST * place[..., 2:])
+            pixels = project(torch.cat((keypoints[..., :2], depth), dim=-1), intrinsics)
+        return MeshPrediction(keypoints, vertices, pixels, camera, pose, shape, transl)
+
+    def _camera(self, numbers: Tensor) -> Tensor:
+        """(B, 3) s, tx, ty; s stays within e^-2 to e^2 of its mean."""
+        scale = self.mean_camera[:1] * (2 * torch.tanh(numbers[:, :1] / 2)).exp()
+        return torch.cat((scale, self.mean_camera[1:] + numbers[:, 1:]), dim=1)
+
+    def _pose(self, numbers: Tensor) -> Tensor:
+        """(B, J n) numbers to (B, J, 3, 3) rotations."""
+        return rotations_from(self.config.rotation, self.mean_numbers + numbers.reshape(-1, *self.mean_numbers.shape))
+
+    def _shape(self, numbers: Tensor) -> Tensor:
+        """(B, P): Anny's parameters lie from 0 to 1, beyond which nothing changes; others are free."""
+        if self.config.model in LICENSED:
+            return self.mean_shape + numbers
+        return torch.sigmoid(torch.logit(self.mean_shape, eps=0.05) + numbers)
+
+    def _free(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3 (K + V)) numbers to key points and vertices relative to the root."""
+        points = self.mean_points + UNIT[self.config.subject] * numbers.reshape(len(numbers), -1, 3)
+        points = points - self.points.root_of(points)
+        count = len(self.keypoint_names)
+        return points[:, :count], points[:, count:]
+
+    @torch.no_grad()
+    def _mean_points(self) -> Tensor:
+        """(K + V, 3) key points and vertices of the mean pose and shape, relative to the root."""
+        pose = rotations_from(self.config.rotation, self.mean_numbers)
+        keypoints, vertices, _ = self.points(self.mean_shape[None], pose[None])
+        return torch.cat((keypoints[0], vertices[0]))
+
+
+def root_place(camera: Tensor, intrinsics: Tensor, size: int) -> Tensor:
+    """Where the root lies in the axes of the crop's camera.
+
+    Args:
+        camera: (B, 3) s, tx, ty.
+        intrinsics: (B, 3, 3) of the crop, pixels.
+        size: side of the crop in pixels.
+
+    Returns:
+        (B, 3) metres.
+    """
+    depth = 2 * intrinsics[:, 0, 0] / (size * camera[:, 0])
+    pixel = (size - 1) / 2 + size / 2 * camera[:, 1:]
+    return unproject(pixel[:, None], depth[:, None], intrinsics)[:, 0]
+
+
+def camera_of(place: Tensor, intrinsics: Tensor, size: int) -> Tensor:
+    """(B, 3) s, tx, ty of roots at (B, 3): what `root_place` does, undone."""
+    scale = 2 * intrinsics[:, 0, 0] / (size * place[:, 2])
+    pixel = project(place[:, None], intrinsics)[:, 0]
+    return torch.cat((scale[:, None], (pixel - (size - 1) / 2) / (size / 2)), dim=1)

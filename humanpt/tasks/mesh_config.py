@@ -1,0 +1,50 @@
+"""What is set about the training of hand and body meshes; weights and augmentation are ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from humanpt.errors import ConfigError
+from humanpt.models.mesh_heads import MeshModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshConfig(MeshModelConfig):
+    """Hand or body mesh recovery but for the trunk's sizes and the length of training."""
+
+    vertices_weight: float = 1.0
+    """Weight of the L1 error of vertices, relative to the root, in units of 0.1 m for hands and 0.5 m for bodies."""
+    keypoints_weight: float = 1.0
+    """Weight of the L1 error of key points, relative to the root, in the same units."""
+    pixels_weight: float = 1.0
+    """Weight of the L1 error of projected key points, in half crops."""
+    pose_weight: float = 1.0
+    """Weight of the squared error of rotation matrices, summed over a matrix and averaged over the joints."""
+    shape_weight: float = 0.1
+    """Weight of the squared error of shape parameters."""
+    margin: float = 1.0
+    """Side of a crop over the side of the square that the labels give."""
+    scale: float = 0.2
+    """In training the side is multiplied by up to 1 + scale or divided by as much."""
+    shift: float = 0.1
+    """In training the crop is shifted by up to this share of its side in each direction."""
+    turn: float = 30.0
+    """In training the crop camera is rolled by up to this many degrees to either side."""
+    jitter: float = 0.4
+    """Strength of the changes of brightness, contrast and saturation in training, from 0 to 1; as in pre-training."""
+    heldout_batch: int = 32
+    """Held-out pictures measured at once; without effect on the figures."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weights = (self.vertices_weight, self.keypoints_weight, self.pixels_weight, self.pose_weight, self.shape_weight)
+        if min(weights) < 0 or max(weights) == 0:
+            raise ConfigError("the weights of the loss must not be negative, and not all 0")
+        if self.margin <= 0:
+            raise ConfigError(f"margin is {self.margin}; it is a factor of the crop's side and must be positive")
+        if self.scale < 0 or not 0 <= self.shift <= 0.5 or not 0 <= self.turn <= 180 or not 0 <= self.jitter <= 1:
+            raise ConfigError(
+                "scale must be at least 0, shift lie from 0 to 0.5, turn from 0 to 180 degrees and jitter from 0 to 1"
+            )
+        if self.heldout_batch < 1:
+            raise ConfigError(f"heldout_batch is {self.heldout_batch}; it must be at least 1")

@@ -1,0 +1,269 @@
+"""Hand and body meshes from one picture or two: loss, held-out figures, and predictions in the picture's camera.
+
+Losses are ours: L1 on vertices and key points relative to the root and on projected key points, squared error on
+rotation matrices and shape. What is not labelled counts nothing. The network speaks of right hands in the camera of the
+crop (`models.mesh_heads`); `predict` brings its answers back to the hand and the camera of the picture, exactly.
+
+Letters: B batch, N pictures, S side of a crop, K key points, V vertices, J joints, P shape parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humanpt.data.image import Rgb
+from humanpt.engine.average import Averaged
+from humanpt.geometry.alignment import fit_similarity
+from humanpt.geometry.cameras import project
+from humanpt.geometry.rotations import mirror_x
+from humanpt.losses import known_l1, known_square
+from humanpt.metrics import mpjpe, pa_mpjpe
+from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPoints
+from humanpt.render.overlay import draw_mesh
+from humanpt.tasks.mesh_config import MeshConfig
+from humanpt.tasks.mesh_samples import MeshBatch, MeshSamples, collate, turn_pose
+
+__all__ = [
+    "MeshBatch",
+    "MeshConfig",
+    "MeshSamples",
+    "MeshTask",
+    "MeshTruth",
+    "Recovered",
+    "collate",
+    "predict",
+    "truth_of",
+]
+
+MM = 1000.0
+SHOWN = 8  # held-out pictures with overlays
+MEAN_ROUNDS = 5  # of aligning all poses to their mean, which settles after two or three
+
+
+class MeshTruth(NamedTuple):
+    """Labels of a batch in the axes of the crop's camera; NaN or None where not known."""
+
+    keypoints: Tensor
+    """(B, K, 3) metres."""
+    vertices: Tensor | None
+    """(B, V, 3) metres."""
+    pose: Tensor | None
+    """(B, J, 3, 3)."""
+    shape: Tensor | None
+    """(B, P)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recovered:
+    """Meshes of the hands and bodies as they are, in the axes of the picture's camera, metres; CPU tensors."""
+
+    index: Tensor
+    """(B,) int64 numbers of the samples in their set."""
+    keypoints: Tensor
+    """(B, K, 3), named by `MeshNetwork.keypoint_names`."""
+    vertices: Tensor
+    """(B, V, 3); those of left hands belong to the left hand of the body model."""
+    pixels: Tensor
+    """(B, K, 2) the key points in pixels of the picture."""
+    pose: Tensor | None
+    """(B, J, 3, 3) as the body model of that side takes it; None without a model's parameters."""
+    shape: Tensor | None
+    """(B, P) None likewise."""
+    transl: Tensor | None
+    """(B, 3) None likewise."""
+    focal: Tensor
+    """(B, 2) focal lengths fx and fy of the picture, pixels, by which depths were told."""
+    focal_assumed: Tensor
+    """(B,) bool, whether that focal length is a guess; depths scale with it."""
+
+
+class MeshTask:
+    """Training step, held-out figures and pictures of mesh recovery; meets `engine.task.Task`.
+
+    Args:
+        config: everything about it.
+        network: what is trained; with a running mean, that is what is measured.
+        heldout: samples to measure on, not augmented; None for a task that only trains.
+    """
+
+    def __init__(
+        self,
+        config: MeshConfig,
+        network: MeshNetwork | Averaged[MeshNetwork],
+        heldout: MeshSamples | None = None,
+    ) -> None:
+        self.config = config
+        self.model = network
+        self.heldout = heldout
+        self._mean_pose: tuple[float, float] | None = None
+
+    @property
+    def network(self) -> MeshNetwork:
+        """The network that is trained."""
+        return self.model.network if isinstance(self.model, Averaged) else self.model
+
+    def loss(self, batch: MeshBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one batch, and its terms before they are weighted."""
+        image1, image2 = batch.views()
+        predicted = self.model(image1, image2, intrinsics=batch.intrinsics)
+        return self._measure(predicted, truth_of(self.network.points, batch), batch)
+
+    def _measure(
+        self, predicted: MeshPrediction, true: MeshTruth, batch: MeshBatch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        config, size = self.config, batch.image1.shape[-1]
+        root, unit = self.network.points.root_of, UNIT[self.config.subject]
+        mine, theirs = root(predicted.keypoints), root(true.keypoints)
+        terms = {
+            "keypoints": known_l1(predicted.keypoints - mine, true.keypoints - theirs) / unit,
+            "pixels": known_l1(predicted.pixels, batch.pixels) / (size / 2),
+        }
+        if true.vertices is not None:
+            terms["vertices"] = known_l1(predicted.vertices - mine, true.vertices - theirs) / unit
+        if predicted.pose is not None and true.pose is not None:
+            terms["pose"] = 9 * known_square(predicted.pose, true.pose)
+        if predicted.shape is not None and true.shape is not None:
+            terms["shape"] = known_square(predicted.shape, true.shape)
+        loss = torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum()
+        return loss, {name: term.detach() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Figures on the held-out pictures; those in mm are means over pictures whose labels are complete.
+
+        Returns:
+            `loss`; `mpjpe_mm` of key points relative to the root and `pa_mpjpe_mm` after a similarity fit; `pve_mm`
+            and `pa_pve_mm`, the same of vertices, where they are known. `mean_pa_mpjpe_mm` is what the mean of the
+            held-out poses themselves would score, the best guess without looking. Empty when nothing is held out.
+        """
+        if self.heldout is None:
+            return {}
+        root = self.network.points.root_of
+        named = self.heldout.shared[:, 0]
+        losses, errors, poses = 0.0, dict[str, list[Tensor]](), []
+        for batch in self._heldout_batches():
+            image1, image2 = batch.views()
+            predicted = self.model(image1, image2, intrinsics=batch.intrinsics)
+            true = truth_of(self.network.points, batch)
+            losses += float(self._measure(predicted, true, batch)[0]) * len(batch) / len(self.heldout)
+            mine, theirs = predicted.keypoints - root(predicted.keypoints), true.keypoints - root(true.keypoints)
+            pairs = {"mpjpe": (mine[:, named], theirs[:, named])}
+            if true.vertices is not None:
+                pairs["pve"] = (
+                    predicted.vertices - root(predicted.keypoints),
+                    true.vertices - root(true.keypoints),
+                )
+            for name, (points, targets) in pairs.items():
+                whole = targets.isfinite().all(dim=(1, 2))
+                errors.setdefault(f"{name}_mm", []).append(mpjpe(points[whole], targets[whole]).cpu())
+                errors.setdefault(f"pa_{name}_mm", []).append(pa_mpjpe(points[whole], targets[whole]).cpu())
+            whole = pairs["mpjpe"][1].isfinite().all(dim=(1, 2))
+            poses.append(pairs["mpjpe"][1][whole].cpu())
+        figures = {name: torch.cat(parts).mean().item() * MM for name, parts in errors.items() if len(torch.cat(parts))}
+        return {"loss": losses, **figures, **mean_pose_figures(torch.cat(poses))}
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, Rgb]:
+        """Held-out crops, and the predicted meshes drawn over them."""
+        if self.heldout is None:
+            return {}
+        batch = collate([self.heldout[place] for place in range(min(SHOWN, len(self.heldout)))]).to(self._device)
+        image1, image2 = batch.views()
+        predicted = self.model(image1, image2, intrinsics=batch.intrinsics)
+        faces, drawn = self.network.body.faces.cpu(), {}
+        for row in range(len(batch)):
+            crop = np.ascontiguousarray(batch.image1[row].permute(1, 2, 0).cpu().numpy())
+            mesh = draw_mesh(crop, predicted.vertices[row].cpu(), faces, batch.intrinsics[row].cpu())
+            side_by_side = np.hstack([crop, mesh])
+            drawn[f"mesh/{row}"] = side_by_side
+        return drawn
+
+    def _heldout_batches(self) -> Iterator[MeshBatch]:
+        assert self.heldout is not None
+        count, size = len(self.heldout), self.config.heldout_batch
+        for start in range(0, count, size):
+            places = range(start, min(start + size, count))
+            yield collate([self.heldout[place] for place in places]).to(self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.network.mean_camera.device
+
+
+@torch.no_grad()
+def truth_of(points: ModelPoints, batch: MeshBatch) -> MeshTruth:
+    """The labels of a batch in the axes of the crop's camera, vertices that follow from pose and shape computed.
+
+    Args:
+        points: the network's body model.
+        batch: on its device.
+    """
+    keypoints, vertices, shape = batch.keypoints, batch.vertices, batch.shape
+    if batch.pose is None or shape is None:
+        return MeshTruth(keypoints, vertices, None, None)
+    known = batch.pose.isfinite().all(dim=(1, 2, 3)) & shape.isfinite().all(dim=1)
+    pose = turn_pose(points.body, batch.pose, batch.crop_from_cam)
+    if vertices is None:
+        whole_pose = torch.where(known[:, None, None, None], pose, points.body.identity_pose())
+        whole_shape = torch.where(known[:, None], shape, points.body.mean_shape())
+        _, vertices, _ = points(whole_shape, whole_pose)
+        vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
+    return MeshTruth(keypoints, vertices, pose, shape)
+
+
+@torch.no_grad()
+def predict(network: MeshNetwork, batch: MeshBatch) -> Recovered:
+    """Predict the meshes of a batch as they are: in the camera of the picture, left hands as left hands.
+
+    Args:
+        network: in evaluation mode, or whatever mode it should be asked in.
+        batch: on the network's device.
+    """
+    image1, image2 = batch.views()
+    predicted: MeshPrediction = network(image1, image2, intrinsics=batch.intrinsics)
+    cam_from_crop = batch.crop_from_cam.mT
+    keypoints, vertices = (points @ cam_from_crop.mT for points in (predicted.keypoints, predicted.vertices))
+    pose, shape, transl = predicted.pose, predicted.shape, None
+    if pose is not None and shape is not None:
+        pose = turn_pose(network.body, pose, cam_from_crop)
+        transl = (vertices - network.body(shape, pose, shape.new_zeros(1, 3)).vertices).mean(dim=1)
+    flip = batch.mirrored[:, None]
+    keypoints, vertices = (_mirror_some(points, flip[:, None]) for points in (keypoints, vertices))
+    if pose is not None and transl is not None:
+        pose = torch.where(flip[..., None, None], mirror_x(pose), pose)
+        transl = _mirror_some(transl, flip)
+    parameters = (None if value is None else value.cpu() for value in (pose, shape, transl))
+    return Recovered(
+        index=batch.index.cpu(),
+        keypoints=keypoints.cpu(),
+        vertices=vertices.cpu(),
+        pixels=project(keypoints, batch.picture_intrinsics).cpu(),
+        **dict(zip(("pose", "shape", "transl"), parameters, strict=True)),
+        focal=batch.picture_intrinsics.diagonal(dim1=1, dim2=2)[:, :2].cpu(),
+        focal_assumed=batch.assumed.cpu(),
+    )
+
+
+def _mirror_some(points: Tensor, flip: Tensor) -> Tensor:
+    """Points (..., 3) with x negated where `flip`, which broadcasts, is True."""
+    return torch.where(flip, points * points.new_tensor([-1.0, 1.0, 1.0]), points)
+
+
+def mean_pose_figures(poses: Tensor) -> dict[str, float]:
+    """What the mean of some poses scores on them after a similarity fit, in mm; empty without poses.
+
+    Args:
+        poses: (N, K, 3) metres.
+    """
+    if not len(poses):
+        return {}
+    mean = poses[0]
+    for _ in range(MEAN_ROUNDS):
+        mean = fit_similarity(poses, mean.expand_as(poses)).apply(poses).mean(dim=0)
+    return {"mean_pa_mpjpe_mm": pa_mpjpe(mean.expand_as(poses), poses).mean().item() * MM}
