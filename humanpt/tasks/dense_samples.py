@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from humanpt.data.image import Rgb
-from humanpt.data.labelled.dense import DenseSet
+from humanpt.data.labelled.dense import DenseMaps, DenseSet
 from humanpt.data.order import Order, sample_rng
 from humanpt.data.square_crops import CropConfig, draw_crop, nearest_pixels, plain_crop, take, to_crop
 from humanpt.errors import ConfigError
@@ -160,6 +161,7 @@ class DensePoseSamples(Dataset[DenseSample]):
         self.data, self.indices, self.config, self.crop_size, self.seed = data, indices, config, crop_size, seed
         self.training = training
         self._order = Order(max(1, len(indices)), seed)
+        self._kept: dict[int, bytes | None] = {}
 
     def __len__(self) -> int:
         """How many samples there are: an epoch."""
@@ -177,34 +179,51 @@ class DensePoseSamples(Dataset[DenseSample]):
         else:
             draw = plain_crop(square)
         rgb = self.data.picture(number)
-        sample = _cut_labels(self.data, number, draw.square, self.crop_size, rgb.shape[:2])
+        sample = self._labels(number, draw.square, rgb.shape[:2])
         sample = sample._replace(picture=take(rgb, draw, self.crop_size))
         return _in_a_mirror(sample) if self.data.side(number) == "left" else sample
 
-
-def _cut_labels(data: DenseSet, number: int, square: Floats, size: int, shape: tuple[int, ...]) -> DenseSample:
-    """The labels of a sample as its crop sees them; the picture is left out."""
-    height, width = shape[:2]
-    pixels, inside = nearest_pixels(square, size, height, width)
-    maps = data.maps(number)
-    uv = np.zeros((2, size, size), np.float32)
-    points, points_part, points_uv = np.zeros((0, 2), np.float32), np.zeros(0, np.int64), np.zeros((0, 2), np.float32)
-    if maps is not None:
-        label = np.where(maps.known, maps.part, UNKNOWN).astype(np.uint8).reshape(-1)[pixels]
-        uv = np.ascontiguousarray(np.moveaxis(maps.uv.reshape(-1, 2)[pixels], -1, 0))
-    else:
-        mask, found = data.mask(number), data.points(number)
-        if mask is None:
-            label = np.full((size, size), UNKNOWN, np.uint8)
+    def _labels(self, number: int, square: Floats, shape: tuple[int, ...]) -> DenseSample:
+        """The labels of a sample as its crop sees them; the picture is left out."""
+        size = self.crop_size
+        pixels, inside = nearest_pixels(square, size, shape[0], shape[1])
+        uv: Floats = np.zeros((2, size, size), np.float32)
+        points: Floats = np.zeros((0, 2), np.float32)
+        points_part, points_uv = np.zeros(0, np.int64), np.zeros((0, 2), np.float32)
+        full = self._maps(number)
+        if full is not None:
+            label, coordinates = full[..., 0].reshape(-1)[pixels], full[..., 1:].reshape(-1, 2)[pixels]
+            uv = np.moveaxis(coordinates, -1, 0).astype(np.float32) / 255
         else:
-            label = np.where(mask, SOME_PART, 0).astype(np.uint8).reshape(-1)[pixels]
-        places = to_crop(found.pixels, square, size)
-        shown = ((places >= -0.5) & (places <= size - 0.5)).all(axis=1)
-        points, points_part, points_uv = places[shown], found.part[shown], found.uv[shown]
-    label = np.where(inside, label, 0).astype(np.uint8)
-    uv *= (label > 0) & (label < SOME_PART)
-    nothing = np.zeros((0, 0, 3), np.uint8)
-    return DenseSample(nothing, label, uv, points, points_part, points_uv, square, mirrored=False, number=number)
+            mask, found = self.data.mask(number), self.data.points(number)
+            label = np.full((size, size), UNKNOWN, np.uint8)
+            if mask is not None:
+                label = np.where(mask, np.uint8(SOME_PART), np.uint8(0)).reshape(-1)[pixels]
+            places = to_crop(found.pixels, square, size)
+            shown = ((places >= -0.5) & (places <= size - 0.5)).all(axis=1)
+            points, points_part, points_uv = places[shown], found.part[shown], found.uv[shown]
+        label = np.where(inside, label, np.uint8(0))
+        uv *= (label > 0) & (label < SOME_PART)
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        return DenseSample(nothing, label, uv, points, points_part, points_uv, square, mirrored=False, number=number)
+
+    def _maps(self, number: int) -> NDArray[np.uint8] | None:
+        """(H, W, 3) label and u, v in 255ths of every pixel of a picture, or None.
+
+        Exact maps take as long to draw as a picture of a video to decode ten times over, so each process keeps those
+        that it has drawn, about 10 kB a picture.
+        """
+        if number not in self._kept:
+            maps = self.data.maps(number)
+            self._kept[number] = None if maps is None else _packed(maps)
+        packed = self._kept[number]
+        return None if packed is None else np.asarray(cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_COLOR))
+
+
+def _packed(maps: DenseMaps) -> bytes:
+    """The maps of a picture (H, W) as a small PNG file of label, u and v: coordinates to 1/255, as DensePose's own."""
+    label = np.where(maps.known, maps.part, UNKNOWN)[..., None]
+    return cv2.imencode(".png", np.concatenate([label, np.rint(maps.uv * 255)], axis=2).astype(np.uint8))[1].tobytes()
 
 
 def _in_a_mirror(sample: DenseSample) -> DenseSample:
