@@ -193,7 +193,7 @@ class DensePoseSamples(Dataset[DenseSample]):
         full = self._maps(number)
         if full is not None:
             label, coordinates = full[..., 0].reshape(-1)[pixels], full[..., 1:].reshape(-1, 2)[pixels]
-            uv = np.moveaxis(coordinates, -1, 0).astype(np.float32) / 255
+            uv = np.asarray(np.moveaxis(coordinates, -1, 0) / 255, np.float32)
         else:
             mask, found = self.data.mask(number), self.data.points(number)
             label = np.full((size, size), UNKNOWN, np.uint8)
