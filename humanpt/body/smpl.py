@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from humanpt.body import skeletons
 from humanpt.body.model import BodyLayout, BodyMesh, BodyModel, Side, corner_uv
-from humanpt.body.smpl_files import BETAS, KINDS, Kind, choose, read
+from humanpt.body.smpl_files import BETAS, KINDS, Gender, Kind, choose, read
 from humanpt.errors import InputError, OutputError
 from humanpt.geometry.rotations import mirror_x
 
@@ -152,10 +152,11 @@ class SmplModel(BodyModel):
         return torch.from_numpy(values).to(self.canonical)
 
 
-def load(name: str, *, side: Literal["right", "left"]) -> SmplModel:
+def load(name: str, *, side: Literal["right", "left"] = "right", gender: Gender | None = None) -> SmplModel:
     """Load one of `KINDS` from the user's files; neutral bodies come before others, .npz before .pkl.
 
-    A left MANO is read from its own file, or else is the mirrored right one.
+    A left MANO is read from its own file, or else is the mirrored right one. With a gender, a body is of that file or
+    of none.
 
     Raises:
         InputError: if there is no file, it is damaged or of another kind, or the package `smplx` is not installed.
@@ -163,7 +164,7 @@ def load(name: str, *, side: Literal["right", "left"]) -> SmplModel:
     """
     kind = KINDS[name]
     hand: Side = side if kind.subject == "hand" else "none"
-    path, mirrored = choose(kind, hand)
+    path, mirrored = choose(kind, hand, gender)
     arrays, parents = read(name, path)
     layer, vertex_ids = _in_package(kind, path, arrays)
     points, corners = arrays.get("vt", np.zeros((1, 2))), arrays.get("ft", np.zeros_like(arrays["f"]))

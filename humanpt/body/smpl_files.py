@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from humanpt.body import files, skeletons
 from humanpt.body.array_files import read_arrays
 from humanpt.body.model import Side, Subject
 from humanpt.errors import InputError
+
+Gender = Literal["neutral", "male", "female"]
+"""Whose bodies a file of SMPL or SMPL-X was made from; shape values of one mean nothing to another."""
 
 NEEDED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 OPTIONAL = ("vt", "ft")
@@ -107,15 +110,16 @@ _KIN = (
 """Title, vertices and joints of the models of the family, to name a file of the wrong kind."""
 
 
-def choose(kind: Kind, hand: Side) -> tuple[Path, bool]:
-    """The file to read, and whether it shows the other hand.
+def choose(kind: Kind, hand: Side, gender: Gender | None = None) -> tuple[Path, bool]:
+    """The file to read, and whether it shows the other hand; of a body, that of one gender alone if it is given.
 
     Raises:
         InputError: if there is none.
     """
     found = files.find(kind.title)
-    stems = [stem for stem in files.MODELS[kind.title] if hand == "none" or hand.upper() in stem]
-    others = [stem for stem in files.MODELS[kind.title] if stem not in stems]
+    known = [stem for stem in files.MODELS[kind.title] if gender is None or stem.endswith(f"_{gender.upper()}")]
+    stems = [stem for stem in known if hand == "none" or hand.upper() in stem]
+    others = [stem for stem in known if stem not in stems]
     for stem in (*stems, *others):
         matching = sorted((path for path in found if path.stem == stem), key=lambda path: path.suffix != ".npz")
         if matching:

@@ -67,7 +67,7 @@ class DenseMaps:
 class DenseSet(Protocol):
     """A data set of dense poses that has been found and checked; pickles, so that loader processes can read it.
 
-    Where `maps` are known they say all; otherwise `points`, `mask` and `coarse` say what is known of the picture.
+    Where `maps` are known they say all; otherwise `points` and `mask` say what is known of the picture.
     """
 
     @property
