@@ -42,6 +42,12 @@ READERS = {
         marks=("*.h5", "*/*.h5"),
         site="made by `humanpt mkpairs synthetic`",
     ),
+    "freihand": Reader(
+        module="freihand",
+        subjects=("hand",),
+        marks=("training_xyz.json", "evaluation_K.json"),
+        site="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
+    ),
 }
 """The data sets by name, in the order in which a folder is looked at."""
 

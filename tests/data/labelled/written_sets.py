@@ -1,0 +1,163 @@
+"""Small data sets of hands, written in the layouts of their owners from free hands; for tests of whatever reads them.
+
+`drawn_hands` draws hands in front of a camera; each `write_...` takes them to its data set's units, axes, order of
+joints and files, and returns the folder. Nothing here uses the readers.
+"""
+
+import json
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from humanpt.body.model import load_body_model
+from humanpt.body.skeletons import HAND_21
+from humanpt.data.image import encode_jpeg
+from humanpt.data.people.staging import random_rotation
+from humanpt.data.poses.sample import HandPoses
+from humanpt.geometry.rotations import rotvec_to_rotmat
+from humanpt.render.overlay import draw_mesh
+
+OPENGL = np.array([1.0, -1.0, -1.0])
+MANO_VERTICES = 778
+
+
+@dataclass(kw_only=True, eq=False)
+class Hand:
+    """A hand before a camera, in OpenCV axes and metres."""
+
+    side: str
+    picture: np.ndarray  # (H, W, 3)
+    intrinsics: np.ndarray  # (3, 3)
+    keypoints: np.ndarray  # (21, 3)
+    vertices: np.ndarray  # (778, 3)
+    rotvecs: np.ndarray | None = None  # (16, 3) of MANO, away from a flat hand, in the axes of its file
+    shape: np.ndarray | None = None  # (10,)
+    shift: np.ndarray | None = None  # (3,): keypoints are the package's joints plus this
+
+
+def camera(width, height, focal=1.6):
+    """A camera matrix whose focal length is `focal` times the picture's width."""
+    return np.array([[focal * width, 0, (width - 1) / 2], [0, focal * width, (height - 1) / 2], [0, 0, 1.0]])
+
+
+def drawn_hands(count, *, size=(224, 224), sides=("right",), seed=0, mano=False):
+    """Hands in natural poses, turned any way, drawn over a ground of two colours.
+
+    Args:
+        count: how many.
+        size: width and height of the pictures.
+        sides: taken by turns.
+        seed: other seeds draw others.
+        mano: take the user's MANO, in poses of its own, instead of Anny's hand with every second vertex.
+    """
+    rng = np.random.default_rng(seed)
+    models = {side: load_body_model("mano" if mano else "anny-hand", side=side) for side in set(sides)}
+    posers = {side: HandPoses(model) for side, model in models.items() if not mano}
+    hands = []
+    for number in range(count):
+        side = sides[number % len(sides)]
+        place = np.array([*rng.uniform(-0.03, 0.03, 2), rng.uniform(0.5, 0.7)])
+        if mano:
+            hand = mano_hand(models[side], side, place, rng)
+            seen = torch.from_numpy(hand["vertices"]).float()
+        else:
+            hand, seen = free_hand(models[side], posers[side], place, rng)
+        intrinsics = camera(*size)
+        ground = np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), (size[1], size[0], 3)).copy()
+        ground[size[1] // 2 :] = rng.integers(0, 256, 3, dtype=np.uint8)
+        picture = draw_mesh(
+            ground, seen, models[side].faces, torch.from_numpy(intrinsics), colours=[(200, 160, 140)], opacity=1.0
+        )
+        hands.append(Hand(side=side, picture=picture, intrinsics=intrinsics, **hand))
+    return hands
+
+
+def free_hand(model, poser, place, rng):
+    """Anny's hand: labels, and all of its vertices."""
+    pose = poser.sample(rng, 1)
+    pose[0, 0] = torch.from_numpy(random_rotation(rng)).float()
+    shape = model.sample_shape(rng, 1)
+    with torch.no_grad():
+        mesh = model(shape, pose, torch.zeros(1, 3))
+    shift = place - mesh.keypoints[0].mean(0).numpy()
+    vertices = mesh.vertices[0] + torch.from_numpy(shift).float()
+    few = vertices[::2][:MANO_VERTICES].numpy().astype(np.float64)
+    return {"keypoints": mesh.keypoints[0].numpy() + shift, "vertices": few}, vertices
+
+
+def mano_hand(model, side, place, rng):
+    """The user's MANO, computed by the package alone, in the axes of its file."""
+    rotvecs = rng.normal(scale=0.3, size=(16, 3))
+    rotvecs[0] = rng.normal(size=3)
+    shape = rng.normal(size=10)
+    rotations = rotvec_to_rotmat(torch.from_numpy(rotvecs)).float()[None]
+    mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0])) if model.mirrored else torch.eye(3)
+    with torch.no_grad():
+        turned = mirror @ rotations @ mirror
+        posed = model.layer(
+            betas=torch.from_numpy(shape).float()[None], global_orient=turned[:, :1], hand_pose=turned[:, 1:]
+        )
+    vertices, joints = (points[0].numpy() @ mirror.numpy() for points in (posed.vertices, posed.joints))
+    by_name = dict(zip(model.layout.joint_names, joints, strict=False))
+    points = np.stack(
+        [
+            vertices[model.keypoint_vertices[name]] if name in model.keypoint_vertices else by_name[name]
+            for name in HAND_21
+        ]
+    )
+    shift = place - points.mean(0)
+    return {
+        "keypoints": points + shift,
+        "vertices": vertices + shift,
+        "rotvecs": rotvecs,
+        "shape": shape,
+        "shift": shift,
+    }
+
+
+def write_picture(path, rgb):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        path.write_bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
+    else:
+        path.write_bytes(encode_jpeg(rgb, 95))
+
+
+def write_freihand(root, count=4, *, part="training", hands=None, mean=None):
+    """FreiHAND with `count` photographs, for training in four versions whose colours differ.
+
+    Args:
+        root: a folder, made if need be.
+        count: of photographs.
+        part: "training" or "evaluation".
+        hands: right hands to write instead of drawn ones.
+        mean: (45,) MANO's mean hand, which its labels leave out.
+    """
+    hands = hands or drawn_hands(count, seed=1 if part == "evaluation" else 0)
+    versions = 4 if part == "training" else 1
+    for version in range(versions):
+        for number, hand in enumerate(hands):
+            rgb = np.roll(hand.picture, version, axis=2) if version < 3 else 255 - hand.picture
+            write_picture(root / part / "rgb" / f"{number + version * len(hands):08d}.jpg", rgb)
+    tables = {
+        "K": [hand.intrinsics.tolist() for hand in hands],
+        "xyz": [hand.keypoints.tolist() for hand in hands],
+        "verts": [hand.vertices.tolist() for hand in hands],
+        "mano": [[freihand_parameters(hand, mean)] for hand in hands],
+        "scale": [float(np.linalg.norm(hand.keypoints[10] - hand.keypoints[9])) for hand in hands],
+    }
+    for name, table in tables.items():
+        (root / f"{part}_{name}.json").write_text(json.dumps(table))
+    return root
+
+
+def freihand_parameters(hand, mean=None):
+    """48 of pose, 10 of shape, and where and how large the hand is in the picture."""
+    if hand.rotvecs is None:
+        return [0.0] * 61
+    joints = hand.rotvecs[1:].ravel() - (0 if mean is None else mean)
+    middle, focal = hand.keypoints[9], hand.intrinsics[0, 0]
+    pixel = hand.intrinsics @ middle
+    return [*hand.rotvecs[0], *joints, *hand.shape, *(pixel[:2] / pixel[2]), focal / middle[2]]
