@@ -48,6 +48,30 @@ READERS = {
         marks=("training_xyz.json", "evaluation_K.json"),
         site="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
     ),
+    "3dpw": Reader(
+        module="threedpw",
+        subjects=("body",),
+        marks=("sequenceFiles/*/*.pkl",),
+        site="https://virtualhumans.mpi-inf.mpg.de/3DPW/",
+    ),
+    "emdb": Reader(
+        module="emdb",
+        subjects=("body",),
+        marks=("P*/*/*_data.pkl",),
+        site="https://eth-ait.github.io/emdb/",
+    ),
+    "agora": Reader(
+        module="agora",
+        subjects=("body",),
+        marks=("agora*.npz",),
+        site="https://bedlam.is.tue.mpg.de and https://agora.is.tue.mpg.de",
+    ),
+    "bedlam": Reader(
+        module="bedlam",
+        subjects=("body",),
+        marks=("all_npz_12_*/*.npz", "*/all_npz_12_*/*.npz"),
+        site="https://bedlam.is.tue.mpg.de",
+    ),
 }
 """The data sets by name, in the order in which a folder is looked at."""
 

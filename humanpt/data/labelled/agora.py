@@ -1,6 +1,6 @@
 """AGORA (Patel and others, AGORA: Avatars in Geography Optimized for Regression Analysis, CVPR 2021), as BEDLAM has it.
 
-    ROOT/agora*.npz, or ROOT/**/all_npz_12_training/agora*.npz     (agora-bfh.npz, agora-body.npz)
+    ROOT/agora*.npz, or ROOT/training_labels/all_npz_12_training/agora*.npz     (agora-bfh.npz, agora-body.npz)
     ROOT/images/*.png, or ROOT/training_images/images/*.png        (1280 x 720)
 
 AGORA's own tables are pickles of pandas, which run code when they are opened, and are not read. The authors of BEDLAM
@@ -31,9 +31,9 @@ def open_set(root: Path, split: str | None = None) -> NpzBodies:
     """
     if split not in (None, "training"):
         raise InputError(f"{root}: labels of AGORA's split {split!r} are not published as arrays; take training")
-    found = sorted(root.glob("agora*.npz")) or sorted(root.glob("**/all_npz_12_training/agora*.npz"))
+    found = sorted(root.glob("agora*.npz")) or sorted(root.glob("*/all_npz_12_training/agora*.npz"))
     if not found:
-        tables = next(root.glob("**/*_withjv.pkl"), None)
+        tables = next((path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}*_withjv.pkl")), None)
         if tables is not None:
             raise InputError(
                 f"{tables}: a pickled table of pandas can run programs, so it stays closed; get agora-*.npz from {SITE}"

@@ -188,8 +188,9 @@ def open_set(root: Path, split: str | None = None) -> NpzBodies:
     split = split or "training"
     if split not in SPLITS:
         raise InputError(f"{root}: BEDLAM has no split {split!r}; take one of {', '.join(SPLITS)}")
-    found = sorted(root.glob(f"**/all_npz_12_{split}/*.npz"))
-    found = [path for path in found if not path.name.startswith("agora")]
+    patterns = (f"all_npz_12_{split}/*.npz", f"*/all_npz_12_{split}/*.npz")  # not deeper: there are many pictures
+    every = sorted(path for pattern in patterns for path in root.glob(pattern))
+    found = [path for path in every if not path.name.startswith("agora")]
     if not found:
         raise InputError(f"{root}: no files all_npz_12_{split}/*.npz of BEDLAM; get them from {SITE}")
 
