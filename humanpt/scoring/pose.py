@@ -233,7 +233,7 @@ class Frame(NamedTuple):
 class Tracks:
     """Errors of acceleration over consecutive frames of videos, which are told by the samples' names.
 
-    The last number in a name is the frame, what stands before it the track; frames count where three follow each other.
+    Frames count where three of a track follow each other; `split_name` tells the tracks.
     """
 
     def __init__(self, rate: float) -> None:
@@ -267,8 +267,11 @@ class Tracks:
 
 
 def split_name(name: str) -> tuple[str, int]:
-    """The track and the frame that a sample's name tells; names without a number are tracks of one frame."""
-    found = re.fullmatch(r"(.*?)(\d+)(\D*)", name)
+    """The track and the frame that a sample's name tells, SEQUENCE/FRAME/PERSON or with the frame as its last number.
+
+    A name without a number is a track of one frame.
+    """
+    found = re.fullmatch(r"(.*/)(\d+)(/\d+)", name) or re.fullmatch(r"(.*?)(\d+)(\D*)", name)
     return (found[1] + found[3], int(found[2])) if found else (name, 0)
 
 

@@ -148,6 +148,7 @@ def test_accelerations_count_over_frames_that_follow_each_other(truth):
 
 def test_a_name_tells_its_track_and_frame():
     assert split_name("seq_01/person0/00012.jpg") == ("seq_01/person0/.jpg", 12)
+    assert split_name("downtown_bus_00/00031/1") == ("downtown_bus_00//1", 31)
     assert split_name("portrait") == ("portrait", 0)
 
 
