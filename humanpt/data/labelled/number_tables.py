@@ -72,7 +72,7 @@ def read_table(path: Path, shape: tuple[int, ...], what: str) -> NumberTable:
     key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {shape}".encode()).hexdigest()[:16]
     kept = cache_folder() / "labels" / f"{path.stem}-{key}.npy"
     if not kept.exists():
-        numbers, lists = _numbers(path)
+        numbers, lists = read_numbers(path)
         each = math.prod(shape)
         count, left = divmod(len(numbers), each)
         nested = 1 + count * sum(math.prod(shape[:depth]) for depth in range(len(shape)))
@@ -87,7 +87,7 @@ def read_table(path: Path, shape: tuple[int, ...], what: str) -> NumberTable:
     return NumberTable(kept)
 
 
-def _numbers(path: Path) -> tuple[Floats, int]:
+def read_numbers(path: Path) -> tuple[Floats, int]:
     """All numbers of a JSON file in their order, and how many lists there are in it.
 
     Raises:
