@@ -117,7 +117,8 @@ class MeshBatch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        return type(self)(**{name: None if value is None else change(value) for name, value in vars(self).items()})
+        moved: dict[str, Any] = {name: value if value is None else change(value) for name, value in vars(self).items()}
+        return type(self)(**moved)
 
 
 def collate(samples: Sequence[MeshSample]) -> MeshBatch:
