@@ -50,7 +50,9 @@ def clip(call, joints, frames=4, *, seed=0, world=True):
     transl = rng.normal(scale=0.2, size=(frames, 3)).astype(np.float32) if world else np.zeros((frames, 3), np.float32)
     cameras = np.repeat(np.eye(4)[None], frames, axis=0)
     for camera in cameras:
-        camera[:3, :3] = cv2.Rodrigues(rng.normal(scale=0.3, size=3) + [np.pi, 0, 0])[0] if world else np.eye(3)
+        camera[:3, :3] = (
+            cv2.Rodrigues(rng.normal(scale=0.3, size=3) + np.array([np.pi, 0, 0]))[0] if world else np.eye(3)
+        )
         camera[:3, 3] = [0.1, -0.2, 4 + rng.random()]
     if not world:
         poses[:, :3] += [np.pi, 0, 0]
