@@ -48,6 +48,18 @@ READERS = {
         marks=("training_xyz.json", "evaluation_K.json"),
         site="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
     ),
+    "ho3d-v2": Reader(
+        module="ho3d",
+        subjects=("hand",),
+        marks=("train/*/rgb/*.png", "evaluation/*/rgb/*.png"),
+        site="https://www.tugraz.at/index.php?id=40231",
+    ),
+    "ho3d-v3": Reader(
+        module="ho3d",
+        subjects=("hand",),
+        marks=("train/*/rgb/*.jpg", "evaluation/*/rgb/*.jpg"),
+        site="https://www.tugraz.at/index.php?id=40231",
+    ),
     "3dpw": Reader(
         module="threedpw",
         subjects=("body",),

@@ -21,7 +21,11 @@ from humanpt.errors import InputError
 EXTENTS: dict[SubjectKind, tuple[float, float]] = {"hand": (0.03, 0.5), "body": (0.3, 4.0)}
 """Diagonal of the box around all key points of one subject, metres; what lies far outside is told in another unit."""
 
+HAND_MARGIN = 1.5
+"""Side of a crop over the longer side of the box around the key points of a hand, which flesh reaches out of. [ours]"""
+
 UNITS = {1e-3: "millimetres", 1e-2: "centimetres"}
+"""What a unit other than the metre is called."""
 
 
 def need(path: Path, dataset: str, site: str) -> Path:

@@ -5,6 +5,7 @@ joints and files, and returns the folder. Nothing here uses the readers.
 """
 
 import json
+import pickle
 from dataclasses import dataclass
 
 import cv2
@@ -161,3 +162,66 @@ def freihand_parameters(hand, mean=None):
     middle, focal = hand.keypoints[9], hand.intrinsics[0, 0]
     pixel = hand.intrinsics @ middle
     return [*hand.rotvecs[0], *joints, *hand.shape, *(pixel[:2] / pixel[2]), focal / middle[2]]
+
+
+HO3D_JOINTS = (0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3, 4, 8, 12, 16, 20)
+"""For each joint of HO3D, its number in our order."""
+
+
+def write_ho3d(root, count=4, *, version=3, sequences=("ABF10", "ABF11"), hands=None, with_truth=True, protocol=2):
+    """HO3D with `count` pictures in each sequence for training, and in one for evaluation.
+
+    Args:
+        root: a folder, made if need be.
+        count: of frames.
+        version: 2 or 3, which differ in the pictures' format.
+        sequences: names of those for training; they show other hands.
+        hands: right hands of all sequences to write instead of drawn ones, those for evaluation last.
+        with_truth: whether the labels for evaluation that were published later are there.
+        protocol: of the pickles.
+    """
+    hands = hands or drawn_hands(count * (len(sequences) + 1), size=(320, 240))
+    ending = {2: ".png", 3: ".jpg"}[version]
+    listed = {"train": [], "evaluation": []}
+    for number, hand in enumerate(hands):
+        sequence = (*sequences, "SM1")[number // count]
+        split = "evaluation" if number // count == len(sequences) else "train"
+        frame = f"{number % count:04d}"
+        listed[split].append(f"{sequence}/{frame}")
+        write_picture(root / split / sequence / "rgb" / (frame + ending), hand.picture)
+        meta = root / split / sequence / "meta" / f"{frame}.pkl"
+        meta.parent.mkdir(parents=True, exist_ok=True)
+        meta.write_bytes(pickle.dumps(ho3d_meta(hand, split), protocol))
+    for split, names in listed.items():
+        (root / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+    if with_truth:
+        last = hands[-count:]
+        tables = {
+            "xyz": [hand.keypoints[list(HO3D_JOINTS)] for hand in last],
+            "verts": [hand.vertices for hand in last],
+        }
+        for name, table in tables.items():
+            (root / f"evaluation_{name}.json").write_text(json.dumps([(points * OPENGL).tolist() for points in table]))
+    return root
+
+
+def ho3d_meta(hand, split):
+    """What the pickle of one picture holds."""
+    joints = (hand.keypoints * OPENGL)[list(HO3D_JOINTS)]
+    meta = {"objName": "021_bleach_cleanser", "objLabel": 12, "objTrans": np.zeros(3), "objRot": np.zeros((3, 1))}
+    if split == "evaluation":
+        seen = hand.keypoints @ hand.intrinsics.T
+        seen = seen[:, :2] / seen[:, 2:]
+        box = np.concatenate((seen.min(0) - 8, seen.max(0) + 8)).astype(int)
+        return meta | {"camMat": hand.intrinsics, "handJoints3D": joints[0], "handBoundingBox": list(box)}
+    pose = {"handPose": np.zeros(48), "handBeta": np.zeros(10), "handTrans": np.zeros(3)}
+    if hand.rotvecs is not None:
+        # in OpenGL axes: the whole hand is turned by half a turn about x after its own
+        turn = cv2.Rodrigues(np.diag(OPENGL) @ cv2.Rodrigues(hand.rotvecs[0])[0])[0].ravel()
+        root = hand.keypoints[0] - hand.shift  # of the package's hand, at no shift
+        pose = {
+            "handPose": np.concatenate((turn, hand.rotvecs[1:].ravel())),
+            "handBeta": hand.shape,
+            "handTrans": OPENGL * (root + hand.shift) - root,
+        }
+    return meta | pose | {"camMat": hand.intrinsics, "handJoints3D": joints}
