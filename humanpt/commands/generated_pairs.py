@@ -28,13 +28,22 @@ def pairs_at_hand(subject: Subject, report: Report) -> Path:
     try:
         PairSet.open([USUAL], subject_kind=subject)
     except InputError:
-        folder = Path(f"generated-{subject}-pairs")
-    else:
-        return USUAL
+        report.note(f"no pairs of a {subject} in {USUAL}")
+        return generated_pairs(subject, report)
+    return USUAL
+
+
+def generated_pairs(subject: Subject, report: Report) -> Path:
+    """A folder of generated pairs with exact truth, made now if need be.
+
+    Raises:
+        OutputError: if they cannot be written.
+    """
+    folder = Path(f"generated-{subject}-pairs")
     if (folder / mkpairs.SUMMARY).is_file():
-        report.note(f"no pairs of a {subject} in {USUAL}: using the generated ones in {folder}")
+        report.note(f"using the generated ones in {folder}")
         return folder
-    report.note(f"no pairs of a {subject} in {USUAL}: generating {COUNT} in {folder}; --data names your own")
+    report.note(f"generating {COUNT} in {folder}; --data names your own")
     mkpairs.run(
         PeopleMaker(config=PeopleConfig(subject=subject, count=COUNT)),
         folder,

@@ -1,4 +1,4 @@
-"""`--init FILE`: start pre-training from weights of ours, of CroCo, of DUSt3R's kin, or of a ViT.
+"""`--init FILE`: start training from weights of ours, of CroCo, of DUSt3R's kin, or of a ViT.
 
 The file decides the position code, since weights mean nothing with another. It never decides sizes: where they differ,
 the error names the recipe that fits. Every weight that is not used, on either side, is told.
@@ -22,13 +22,15 @@ from humanpt.engine.report import Report
 from humanpt.engine.weight_files import WeightFile, read_weight_file, sha256
 from humanpt.errors import CheckpointError
 from humanpt.models import croco
-from humanpt.models.croco import CroCo, CroCoConfig
+from humanpt.models.croco import CroCoConfig, Siamese
 from humanpt.models.positions import resize_table
 from humanpt.models.vit_weights import from_vit
 from humanpt.models.weights import LEARNED_TABLE, Weights, from_croco, measured_sizes
 
 LEDGER_KEY = "humanpt_ledger"
 """Where a file exported from here keeps the ledger of its run, as JSON."""
+FINE_TUNED = "model.average.trunk."
+"""Before the names of the trunk's weights in a fine-tuned run: their running mean, which is what it is measured by."""
 PRESETS = (croco.tiny, croco.vits16_small, croco.vitb16_small, croco.vitb16_base, croco.vitl16_base)
 LICENCES = {
     "croco": "not in the file; weights published by naver/croco are CC BY-NC-SA 4.0 (not for commercial use)",
@@ -81,12 +83,13 @@ def decided_by(init: Path, config: CroCoConfig) -> CroCoConfig:
     )
 
 
-def initialise(model: CroCo, init: Path, report: Report) -> dict[str, Any]:
+def initialise(model: Siamese, init: Path, report: Report, part: str = "") -> dict[str, Any]:
     """Give a network the weights of a file, and tell which fitted.
 
     Args:
         model: a network of the config that `decided_by` gave.
         init: as there.
+        part: only weights whose names begin with this are taken, such as "encoder."; all of them by default.
 
     Returns:
         For the ledger: file, sha256, kind, licence, the ledger of a checkpoint of ours, and the full lists of weights
@@ -98,7 +101,7 @@ def initialise(model: CroCo, init: Path, report: Report) -> dict[str, Any]:
     start = read_start(init)
     path, weights = start.file.path, start.weights
     _refuse_other_sizes(start, model.config)
-    tensors = dict(weights.tensors)
+    tensors = {name: tensor for name, tensor in weights.tensors.items() if name.startswith(part)}
     resized = _fit_table(tensors, weights, model.config)
     fitted = put_weights(path, tensors, model)
     if fitted.misshaped:
@@ -154,9 +157,12 @@ def read_start(init: Path) -> Start:
 
 def _our_own(file: WeightFile, header: Header) -> Start:
     """A checkpoint of ours; what its config says of the network holds, where it is of such a network."""
-    tensors = {name.removeprefix("model."): value for name, value in file.weights.items() if name.startswith("model.")}
-    task = header.provenance.config.get("task")
-    values = task.get("model") if isinstance(task, Mapping) else None
+    saved = header.provenance.config
+    values, prefix = saved.get("encoder"), FINE_TUNED
+    if values is None:
+        task = saved.get("task")
+        values, prefix = task.get("model") if isinstance(task, Mapping) else None, "model."
+    tensors = {name.removeprefix(prefix): value for name, value in file.weights.items() if name.startswith(prefix)}
     if not isinstance(values, Mapping) or "enc_dim" not in values:
         raise ValueError(f"it was trained by the recipe {header.provenance.recipe}, whose network has no such encoder")
     config = from_dict(CroCoConfig, values, str(file.path))

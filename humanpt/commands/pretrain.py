@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +21,8 @@ from humanpt import __version__
 from humanpt.commands.generated_pairs import USUAL, pairs_at_hand
 from humanpt.commands.initialise import decided_by, initialise
 from humanpt.commands.probe_set import probe_pairs
-from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used
-from humanpt.config import field_names, from_dict, override, to_dict, to_json
+from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used, tell_changes
+from humanpt.config import from_dict, override, to_dict, to_json
 from humanpt.data.shards import PairSet
 from humanpt.data.worker_memory import check_workers, pair_bytes
 from humanpt.engine.checkpoint import Header, Provenance, read_header
@@ -61,11 +61,6 @@ from humanpt.tasks.probe import Probe, ProbeConfig
 
 REPORT = "report.html"
 PANELS = 6  # completed pictures of each kind in the report
-CHANGES_NOTHING = (
-    *("steps", "epochs", "log_every", "eval_every", "eval_first", "save_every", "save_seconds", "tensorboard"),
-    *("parallel", "accumulate", "workers", "threads", "compile", "checkpoint_activations"),
-)
-"""Settings that may change on resuming: the samples and the weights to come stay the same, but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +154,7 @@ def run(
         if resume:
             begun, header = _begun_with(out, config)
             config = override(begun, changes)
-            _tell_changes(begun, config, report)
+            tell_changes(begun, config, report)
             data = data or [Path(folder) for folder in header.provenance.ledger["data"]]
         else:
             header = None
@@ -317,17 +312,6 @@ def _train(
     write_training_report(out / REPORT, summary, log, panels, attention)
     write_json(out / SUMMARY, summary)
     return summary
-
-
-def _tell_changes(begun: PretrainConfig, config: PretrainConfig, report: Report) -> None:
-    """Say what a resumed run does otherwise than it was begun, but for its length."""
-    changed = [name for name in field_names(config) if _value(begun, name) != _value(config, name)]
-    if changed := [name for name in changed if name.removeprefix("loop.") not in CHANGES_NOTHING]:
-        report.note(f"changed on resuming: {', '.join(changed)}; the run is no longer the one that it was begun as")
-
-
-def _value(config: Any, name: str) -> Any:
-    return reduce(getattr, name.split("."), config)
 
 
 def _begun_with(out: Path, config: PretrainConfig) -> tuple[PretrainConfig, Header]:

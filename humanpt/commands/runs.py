@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from humanpt.config import field_names
 from humanpt.data.order import StreamBatches
 from humanpt.data.worker_memory import PREFETCH
 from humanpt.engine.distributed import World
 from humanpt.engine.loop import LAST, LOG
 from humanpt.engine.loop_config import LoopConfig
+from humanpt.engine.report import Report
 from humanpt.engine.run_folder import LOCK
 from humanpt.engine.runtime import leave_signals_to_the_parent
 from humanpt.errors import InputError, OutputError
@@ -23,6 +26,11 @@ from humanpt.files import is_partial
 CONFIG = "config.json"
 SUMMARY = "summary.json"
 RUNS = Path("runs")
+CHANGES_NOTHING = (
+    *("steps", "epochs", "log_every", "eval_every", "eval_first", "save_every", "save_seconds", "tensorboard"),
+    *("parallel", "accumulate", "workers", "threads", "compile", "checkpoint_activations"),
+)
+"""Settings that may change on resuming: the samples and the weights to come stay the same, but for rounding."""
 
 Sample = TypeVar("Sample")
 Made = TypeVar("Made")
@@ -107,6 +115,17 @@ def make_batches(
     finally:
         if workers:  # an error's traceback would keep them, and deaf to signals they would keep the program from ending
             stream._shutdown_workers()
+
+
+def tell_changes(begun: Any, config: Any, report: Report) -> None:
+    """Say what a resumed run does otherwise than it was begun, but for its length."""
+    changed = [name for name in field_names(config) if _value(begun, name) != _value(config, name)]
+    if changed := [name for name in changed if name.removeprefix("loop.") not in CHANGES_NOTHING]:
+        report.note(f"changed on resuming: {', '.join(changed)}; the run is no longer the one that it was begun as")
+
+
+def _value(config: Any, name: str) -> Any:
+    return reduce(getattr, name.split("."), config)
 
 
 def _numbered(name: str) -> list[tuple[int, Path]]:

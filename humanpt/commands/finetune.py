@@ -1,0 +1,234 @@
+"""`humanpt finetune TASK`: labelled pictures and a pre-trained encoder in, a network for a task and a report out.
+
+A run's folder holds what `engine/loop.py` writes, `labels.json` (the samples that were trained on), `summary.json` and
+`report.html`. What evaluates, and what `load_finetuned` gives, is the running mean of the weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from humanpt import __version__
+from humanpt.commands.finetune_config import AnyConfig, Kind
+from humanpt.commands.finetune_data import doubts_about, ledger_of, open_data, refuse_other_data
+from humanpt.commands.finetune_families import FAMILIES, Family
+from humanpt.commands.finetune_network import load_finetuned, make_model, with_encoder_of
+from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used, tell_changes
+from humanpt.config import from_dict, override, to_dict, to_json
+from humanpt.data.labelled.subset import write_labels
+from humanpt.engine.checkpoint import Header, Provenance, read_header
+from humanpt.engine.distributed import World, join
+from humanpt.engine.journal import read_log
+from humanpt.engine.loop import LAST, LOG, TrainResult, train
+from humanpt.engine.report import Report, Silent
+from humanpt.engine.run_folder import sole_writer
+from humanpt.engine.runtime import Precision, autocast, choose_device, choose_precision, describe_device
+from humanpt.errors import CheckpointError, ConfigError, InputError
+from humanpt.files import exists, write_json, write_whole
+from humanpt.models.attention import fastest_attention
+from humanpt.pages.figures import newest_figures
+from humanpt.pages.finetuning import write_finetuning_report
+
+__all__ = ["LABELS", "REPORT", "load_finetuned", "run"]
+
+REPORT, LABELS = "report.html", "labels.json"
+WARM_UP = 0.05  # of the run, where the recipe does not say
+
+
+def run(
+    config: AnyConfig,
+    changes: Sequence[str],
+    data: str | None,
+    out: Path | None,
+    report: Report,
+    *,
+    init: Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune, or go on with a run; by one process, or by as many as torchrun starts.
+
+    Args:
+        config: a recipe's config.
+        changes: `field=value` texts applied to it, or, on resuming, to what the run was begun with.
+        data: NAME:ROOT or a folder of a labelled data set; None generates some where the task allows, or on resuming
+            means that which the run was begun with.
+        out: the run's folder; None names a new one under runs/, or on resuming the newest of this kind there.
+        init: a run, a checkpoint or a file of weights by others to start from; None starts from random weights.
+        device: as for `choose_device`.
+        resume: go on from the run's last checkpoint.
+
+    Returns:
+        The summary, as written to `summary.json` of the run.
+
+    Raises:
+        HumanptError: of some kind, for whatever a user can mend.
+    """
+    if resume and init is not None:
+        raise ConfigError("--resume goes on with the run's own weights; leave out --init")
+    chosen = [change.partition("=")[0].strip() for change in changes]
+    if fixed := [name for name in chosen if name in ("kind", "recipe")]:
+        raise ConfigError(f"--set {fixed[0]}: choose it by the command and by --recipe")
+    with join() as world:
+        report = report if world.is_first else Silent()
+        where = world.own(choose_device(device))
+        out = world.share(out or (newest_run(config.kind) if resume else new_run(config.kind)))
+        header = None
+        if resume:
+            begun, header = _begun_with(out, config.kind)
+            config = override(begun, changes)
+            tell_changes(begun, config, report)
+            data = data or header.provenance.ledger["data"]
+        else:
+            with world.first_alone():
+                if world.is_first:
+                    refuse_used(out, frozenset({LABELS}))
+            config = override(config, changes)
+            if init is not None:
+                config = with_encoder_of(init, config, changes)
+        with sole_writer(out) if world.is_first else nullcontext():
+            return _train(config, data, None if resume else chosen, out, where, world, report, init, header)
+
+
+def _settle(config: AnyConfig, where: torch.device, how: Precision, epoch_size: int) -> AnyConfig:
+    """The config with what a run decides at its beginning, so that a resumed one goes on alike."""
+    if config.optim.cosine_steps is None:
+        steps = config.loop.total_steps(epoch_size)
+        warmup = round(WARM_UP * steps) if config.optim.warmup_steps is None else config.optim.warmup_steps
+        optim = replace(config.optim, cosine_steps=steps, warmup_steps=min(warmup, steps - 1))
+        config = replace(config, optim=optim)
+    if config.attention == "auto":
+        dtype = torch.bfloat16 if how == "bf16" else torch.float32
+        config = replace(config, attention=fastest_attention(config.encoder, where, dtype))
+    return config
+
+
+def _train(
+    config: AnyConfig,
+    spec: str | None,
+    chosen: Collection[str] | None,
+    out: Path,
+    where: torch.device,
+    world: World,
+    report: Report,
+    init: Path | None,
+    header: Header | None,
+) -> dict[str, Any]:
+    """Train a run that is begun with `config`, or goes on from the checkpoint of `header`."""
+    cv2.setNumThreads(1)  # see commands/pretrain.py
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    how = choose_precision(config.precision, where)
+    config, pictures = open_data(config, spec, chosen, world, report)
+    count = len(pictures.training)
+    config = world.share(_settle(config, where, how, count))
+    model, begun = make_model(config, pictures.stream, init, report, fresh=header is None)
+    family: Family[Any, Any] = FAMILIES[config.kind]
+    task = family.task(config, model, pictures.measured)
+    ledger = ledger_of(config, pictures) | {"init": begun}
+    if header is not None:
+        refuse_other_data(header.provenance.ledger, ledger, out / LAST)
+        ledger["init"] = header.provenance.ledger["init"]
+    elif world.is_first:
+        write_whole(out / CONFIG, to_json(config) + "\n")
+        write_labels(out / LABELS, pictures.names(pictures.training), config.labels, config.seed)
+    report.note(
+        f"{out}: {count} labelled pictures to train on (labels={config.labels:g}), {len(pictures.heldout)} held out, "
+        f"{describe_device(where)}, {how}"
+    )
+    warnings = doubts_about(config, pictures)
+    for warning in warnings:
+        report.note(f"warning: {warning}")
+    report.stage(f"fine-tuning for {config.kind}", config.loop.total_steps(count), "step")
+    result = train(
+        task,
+        partial(make_batches, pictures.stream, family.collate, config.loop, config.workers, world),
+        loop=config.loop,
+        optim=config.optim,
+        epoch_size=count,
+        out=out,
+        provenance=Provenance(recipe=config.kind, config=to_dict(config), ledger=ledger),
+        device=where,
+        precision=how,
+        report=report,
+        resume=None if header is None else out / LAST,
+        unit="pictures",
+        world=world,
+    )
+    if not world.is_first:
+        return {"stopped_by": result.stopped_by, "interrupted": result.interrupted}
+    if header is not None:  # what the run was begun with stands until a resume has been accepted
+        write_whole(out / CONFIG, to_json(config) + "\n")
+    task.model.eval()
+    with torch.no_grad(), autocast(where, how):
+        panels = task.pictures()
+    log = read_log(out / LOG)
+    summary = _summary(config, result, log, ledger, warnings, out, describe_device(where), how)
+    write_finetuning_report(out / REPORT, summary, log, panels)
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+def _begun_with(out: Path, kind: Kind) -> tuple[AnyConfig, Header]:
+    """The config that a run of this kind was begun with, and the header of its checkpoint."""
+    if not exists(out):
+        raise InputError(f"{out}: no such folder to resume; check --out, or start a run there without --resume")
+    if not (out / LAST).is_file():
+        raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without --resume")
+    header = read_header(out / LAST)
+    if header.provenance.recipe != kind:
+        raise CheckpointError(f"{out}: was begun for {header.provenance.recipe}, not {kind}; resume it as that")
+    return from_dict(FAMILIES[kind].config_type, header.provenance.config, str(out / LAST)), header
+
+
+def _summary(
+    config: AnyConfig,
+    result: TrainResult,
+    log: Sequence[Mapping[str, Any]],
+    ledger: dict[str, Any],
+    warnings: Sequence[str],
+    out: Path,
+    device: str,
+    precision: str,
+) -> dict[str, Any]:
+    waiting = [line["waiting"] for line in log if "waiting" in line]
+    return {
+        "command": "finetune",
+        "task": config.kind,
+        "version": __version__,
+        "out": str(out),
+        "recipe": config.recipe,
+        "device": device,
+        "precision": precision,
+        "init": "random" if ledger["init"] is None else ledger["init"]["file"],
+        "labels": config.labels,
+        "labelled": ledger["training"]["pictures"],
+        "heldout": ledger["heldout"]["pictures"],
+        "tune": config.tune,
+        "steps": result.steps,
+        "interrupted": result.interrupted,
+        "stopped_by": result.stopped_by,
+        "warnings": [*warnings, *result.warnings],
+        "seconds": result.seconds,
+        "pictures_per_second": result.samples_per_second,
+        "waiting": sum(waiting) / len(waiting) if waiting else None,
+        "figures": newest_figures(log),
+        "best_loss": result.best_loss,
+        "best_step": result.best_step,
+        "best_by": result.best_by,
+        "last": str(result.last),
+        "best": str(result.best) if result.best else None,
+        "report": str(out / REPORT),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "data": ledger,
+        "config": to_dict(config),
+    }
