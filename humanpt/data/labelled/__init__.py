@@ -60,6 +60,12 @@ READERS = {
         marks=("train/*/rgb/*.jpg", "evaluation/*/rgb/*.jpg"),
         site="https://www.tugraz.at/index.php?id=40231",
     ),
+    "interhand": Reader(
+        module="interhand",
+        subjects=("hand",),
+        marks=("*_interhand2.6m_data.json", "annotations/**/InterHand2.6M_*_data.json"),
+        site="https://mks0601.github.io/InterHand2.6M/",
+    ),
     "3dpw": Reader(
         module="threedpw",
         subjects=("body",),

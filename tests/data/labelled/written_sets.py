@@ -225,3 +225,72 @@ def ho3d_meta(hand, split):
             "handTrans": OPENGL * (root + hand.shift) - root,
         }
     return meta | pose | {"camMat": hand.intrinsics, "handJoints3D": joints}
+
+
+INTERHAND_JOINTS = (4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17, 0)
+"""For each joint of a hand of InterHand2.6M, its number in our order."""
+
+
+def write_interhand(root, count=2, *, split="train", hands=None, cameras=2, mean=None):
+    """InterHand2.6M with `count` frames, each seen by several cameras: a right hand, a left one, both, and so on.
+
+    Args:
+        root: a folder, made if need be.
+        count: of frames.
+        split: "train", "val" or "test".
+        hands: for each frame a right and a left hand, by turns, to write instead of drawn ones.
+        cameras: how many; the first one is the hands' own, the others stand a tenth of a metre apart.
+        mean: for right and left, (45,) MANO's mean hand, which its labels leave out; without it none are written.
+    """
+    hands = hands or drawn_hands(2 * count, size=(334, 512), sides=("right", "left"))
+    world_from_cam = cv2.Rodrigues(np.array([0.4, -1.1, 0.3]))[0]  # the world is the first camera's, turned and shifted
+    stand = np.array([0.3, -0.2, 1.1])
+    places = {str(400000 + k): stand + world_from_cam @ np.array([0.1 * k, 0, 0]) for k in range(cameras)}
+    tables = {"data": {"images": [], "annotations": []}, "camera": {}, "joint_3d": {}, "MANO_NeuralAnnot": {}}
+    for frame in range(count):
+        kind = ("right", "left", "interacting")[frame % 3]
+        right, left = hands[2 * frame : 2 * frame + 2]
+        capture = str(frame % 2)
+        world = [(hand.keypoints[list(INTERHAND_JOINTS)] @ world_from_cam.T + stand) * 1000 for hand in (right, left)]
+        valid = [[int(kind in (side, "interacting"))] for side in ("right", "left") for _ in range(21)]
+        tables["joint_3d"].setdefault(capture, {})[str(frame)] = {"world_coord": np.concatenate(world).tolist()}
+        if mean is not None:
+            fits = {hand.side: interhand_fit(hand, mean[hand.side], world_from_cam, stand) for hand in (right, left)}
+            tables["MANO_NeuralAnnot"].setdefault(capture, {})[str(frame)] = fits
+        for camera, place in places.items():
+            known = tables["camera"].setdefault(capture, {})
+            for name, value in interhand_camera(right.intrinsics, world_from_cam, place).items():
+                known.setdefault(name, {})[camera] = value
+            number = len(tables["data"]["images"])
+            file = f"Capture{capture}/0001_dh_pray/cam{camera}/image{frame}.jpg"
+            write_picture(root / "images" / split / file, left.picture if kind == "left" else right.picture)
+            picture = {"id": number, "file_name": file, "width": 334, "height": 512, "capture": int(capture)}
+            picture |= {"seq_name": "0001_dh_pray", "camera": camera, "frame_idx": frame}
+            tables["data"]["images"].append(picture)
+            annotation = {"id": number, "image_id": number, "hand_type": kind, "joint_valid": valid}
+            tables["data"]["annotations"].append(annotation | {"bbox": [0, 0, 334, 512], "hand_type_valid": 1})
+    folder = root / "annotations" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        if table:
+            (folder / f"InterHand2.6M_{split}_{name}.json").write_text(json.dumps(table))
+    return root
+
+
+def interhand_camera(intrinsics, world_from_cam, place):
+    """A camera's entries in camera.json."""
+    return {
+        "camrot": world_from_cam.T.tolist(),
+        "campos": (1000 * place).tolist(),
+        "focal": [intrinsics[0, 0], intrinsics[1, 1]],
+        "princpt": intrinsics[:2, 2].tolist(),
+    }
+
+
+def interhand_fit(hand, mean, world_from_cam, stand):
+    """MANO's parameters of a hand in the world: turned about its wrist, then shifted."""
+    turn = cv2.Rodrigues(world_from_cam @ cv2.Rodrigues(hand.rotvecs[0])[0])[0].ravel()
+    root = hand.keypoints[0] - hand.shift
+    shift = world_from_cam @ (root + hand.shift) + stand - root
+    joints = hand.rotvecs[1:].ravel() - mean
+    return {"pose": [*turn, *joints], "shape": hand.shape.tolist(), "trans": shift.tolist()}
