@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ def run(
     if out is None and resume:
         raise ConfigError("--resume: name the folder of the study with --out")
     out = out or new_run("rotations")
-    with sole_writer(out), interruptible() as interrupt, _one_thread():
+    with sole_writer(out), interruptible() as interrupt:
         results = _begun(out, config) if resume else _none_yet(out)
         tried = [(limit, form) for limit in config.limits for form in config.forms]
         left = [unit for unit in tried if not any((r["limit"], r["form"]) == unit for r in results)]
@@ -179,7 +178,7 @@ def _document(config: RotationStudyConfig, results: Sequence[Mapping[str, Any]])
         "n": config.task.tests,
         "seed": list(seeds),
         "baseline": {f"no turn, to {limit:g} degrees": value for limit, value in by_limit.items()},
-        "device": describe_device(torch.device("cpu")),
+        "device": describe_device(torch.device("cpu")).rpartition(",")[0],  # of its threads one works
         "table": table,
         "bars": bars(table),
         "results": list(results),
@@ -208,14 +207,3 @@ def _begun(out: Path, config: RotationStudyConfig) -> list[dict[str, Any]]:
     if earlier != config:
         raise InputError(f"{path}: was begun with other settings; give the same ones, or choose another --out")
     return results
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Inside, torch computes in one thread: the matrices are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -61,7 +61,7 @@ def _rows(study: Mapping[str, Any]) -> list[dict[str, Any]]:
         cells = []
         for limit in study["config"]["limits"]:
             line = found.get((form, limit))
-            cells.append(None if line is None else line | {"best": line["mean"] == least[limit]})
+            cells.append(None if line is None else line | {"best": f"{line['mean']:.2f}" == f"{least[limit]:.2f}"})
         rows.append({"swatch": swatch(number), "name": NAMES[form], "cells": cells})
     return rows
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,6 +113,18 @@ def numbers_in(form: Form) -> int:
     return 3 if form == "euler" else NUMBERS[form]
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Inside, torch computes in one thread: the matrices are too small to share out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def train(
     config: RotationConfig,
     form: Form,
