@@ -55,7 +55,7 @@ def override(config: T, assignments: Sequence[str]) -> T:
             changes[name] = _parse(value, hint)
         except ValueError:
             choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
-            wanted = " or ".join(choices) or getattr(hint, "__name__", str(hint))
+            wanted = " or ".join(map(str, choices)) or getattr(hint, "__name__", str(hint))
             raise ConfigError(f"--set {name}={value}: the value does not fit; it wants {wanted}") from None
     return _changed(config, changes)
 
@@ -89,9 +89,10 @@ def _parse(text: str, hint: Any) -> Any:
                     continue
         raise ValueError(text)
     if origin is typing.Literal:
-        if text not in args:
+        fitting = [choice for choice in args if str(choice) == text]
+        if not fitting:
             raise ValueError(text)
-        return text
+        return fitting[0]
     if origin is tuple:
         parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
         inner = [args[0]] * len(parts) if args[-1] is Ellipsis else list(args)

@@ -19,6 +19,7 @@ class Outer:
     steps: int | None = None
     on: bool = True
     mode: Literal["x", "y"] = "x"
+    count: Literal[1, 2] = 1
     inner: Inner = field(default_factory=Inner)
 
     def __post_init__(self):
@@ -44,6 +45,12 @@ class Pair:
     def __post_init__(self):
         if self.limit != self.inner.high:
             raise ConfigError("limit is not high")
+
+
+def test_a_choice_of_numbers_is_read_as_a_number():
+    assert override(Outer(), ["count=2"]).count == 2
+    with pytest.raises(ConfigError, match="1 or 2"):
+        override(Outer(), ["count=3"])
 
 
 def test_overrides_reach_nested_fields_with_their_types():
@@ -94,4 +101,4 @@ def test_a_field_of_another_version_is_refused():
 
 
 def test_names_of_nested_fields_carry_dots():
-    assert field_names(Outer()) == ["name", "steps", "on", "mode", "inner.rate", "inner.sizes"]
+    assert field_names(Outer()) == ["name", "steps", "on", "mode", "count", "inner.rate", "inner.sizes"]

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from humanpt import __version__
-from humanpt.cli import pairs, runs
+from humanpt.cli import finetune, pairs, runs
 from humanpt.cli.options import Json
 from humanpt.errors import HumanptError
 
@@ -110,5 +110,6 @@ def doctor(
         raise typer.Exit(1)
 
 
-for command in (pairs.mkpairs, runs.pretrain, runs.finetune, runs.report, runs.export, doctor):
+for command in (pairs.mkpairs, runs.pretrain, runs.report, runs.export, doctor):
     app.command()(command)
+app.add_typer(finetune.app, name="finetune")

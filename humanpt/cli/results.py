@@ -123,8 +123,8 @@ def show_pretrain(summary: dict[str, Any]) -> None:
     print_line(f"open the report: {summary['report']}")
 
 
-def show_finetune(summary: dict[str, Any]) -> None:
-    """The outcome of `finetune`."""
+def show_detection(summary: dict[str, Any]) -> None:
+    """The outcome of `finetune detection`."""
     figures = summary["figures"]
     rows = [
         ("steps", summary["steps"]),
@@ -138,3 +138,26 @@ def show_finetune(summary: dict[str, Any]) -> None:
     if summary["interrupted"]:
         print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
     print_line(f"weights: {summary['weights']}")
+
+
+def show_finetune(summary: dict[str, Any]) -> None:
+    """The outcome of `finetune` for a task."""
+    rows = [
+        ("first weights", summary["init"]),
+        ("labelled pictures; held out", f"{summary['labelled']}; {summary['heldout']}"),
+        ("steps", summary["steps"]),
+        ("pictures per second", f"{summary['pictures_per_second']:.0f}"),
+    ]
+    if summary["waiting"] is not None:
+        rows.append(("time spent waiting for data", f"{summary['waiting']:.0%}"))
+    for name, value in summary["figures"].items():
+        if name.startswith("heldout_"):
+            told = f"{value:.1f} mm" if name.endswith("_mm") else f"{value:.4g}"
+            rows.append((f"held-out {name.removeprefix('heldout_').removesuffix('_mm')}", told))
+    print_table(f"{summary['task']}, {summary['recipe']}", ("", ""), rows)
+    for warning in summary["warnings"]:
+        print_line(f"warning: {warning}")
+    if summary["interrupted"]:
+        print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
+    print_line(f"weights: {summary['best'] or summary['last']}")
+    print_line(f"open the report: {summary['report']}")

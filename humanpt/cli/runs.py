@@ -79,7 +79,7 @@ def pretrain(
         *(["task.objective=mae", "task.model.cross_attention=false"] if objective == "mae" else []),
         *weights.get(kinds or "both", []),
         *(["task.augment_on_device=true"] if augment_on_device else []),
-        *_given({"loop.steps": steps, "loop.batch_size": batch_size, "precision": precision, "seed": seed}),
+        *given({"loop.steps": steps, "loop.batch_size": batch_size, "precision": precision, "seed": seed}),
         *(overrides or []),
     ]
     with Bars() as report:
@@ -99,60 +99,7 @@ def pretrain(
         return
     if "command" in summary:  # of several processes the first alone speaks
         (print_json if json else show_pretrain)(summary)
-    _leave_if_stopped(summary)
-
-
-def finetune(
-    task: Annotated[Literal["detection"], typer.Argument(help="What to train.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/detector-SUBJECT-N")] = None,
-    hand: Hand = False,
-    backgrounds: Annotated[
-        Path | None,
-        typer.Option(help="Folder of photographs with nobody in them.", show_default="generated rooms alone"),
-    ] = None,
-    cutouts: Annotated[
-        Path | None,
-        typer.Option(help="Folder of generated people, filled if it is not; runs may share one.", show_default="OUT"),
-    ] = None,
-    steps: Steps = None,
-    init: Annotated[Path | None, typer.Option(help="A checkpoint to take the first weights from.")] = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    seed: Seed = None,
-    resume: Resume = False,
-    overrides: Overrides = None,
-    json: Json = False,
-) -> None:
-    """Train a network for a task. Now: detection, the detector that finds people or hands for mkpairs.
-
-    Generates people, pastes them over photographs, rooms and clutter, and learns from those pictures alone. Ends with
-    RUN/detector.safetensors, which says how it was made. --set reaches every field: --set cutouts.people=500.
-    """
-    from humanpt.cli.console import Bars, print_json
-    from humanpt.cli.results import show_finetune
-    from humanpt.commands import finetune_detection as command
-    from humanpt.recipes.finetune import detection
-    from humanpt.workers import cores
-
-    with Bars() as report:
-        summary = command.run(
-            detection(subject_of(hand)),
-            [*_given({"loop.steps": steps, "seed": seed}), *(overrides or [])],
-            out,
-            report,
-            backgrounds=backgrounds,
-            cutouts=cutouts,
-            cores=cores(),
-            device=device,
-            precision=precision or "auto",
-            init=init,
-            resume=resume,
-        )
-    if json:
-        print_json(summary)
-    else:
-        show_finetune(summary)
-    _leave_if_stopped(summary)
+    leave_if_stopped(summary)
 
 
 def report(
@@ -204,12 +151,12 @@ def export(
         print_line(f"load it by: {written['load']}")
 
 
-def _given(fields: dict[str, object]) -> list[str]:
+def given(fields: dict[str, object]) -> list[str]:
     """As words of `--set`, those fields that an option gave."""
     return [f"{name}={value}" for name, value in fields.items() if value is not None]
 
 
-def _leave_if_stopped(summary: dict[str, Any]) -> None:
+def leave_if_stopped(summary: dict[str, Any]) -> None:
     """End with the exit code of a run that was stopped."""
     if summary["interrupted"]:
         sys.exit(INTERRUPTED if summary["stopped_by"] == "SIGINT" else RESUME_ME)

@@ -38,7 +38,7 @@ from humanpt.models.attention import fastest_attention
 from humanpt.pages.figures import newest_figures
 from humanpt.pages.finetuning import write_finetuning_report
 
-__all__ = ["LABELS", "REPORT", "load_finetuned", "run"]
+__all__ = ["LABELS", "REPORT", "SUMMARY", "load_finetuned", "run"]
 
 REPORT, LABELS = "report.html", "labels.json"
 WARM_UP = 0.05  # of the run, where the recipe does not say
