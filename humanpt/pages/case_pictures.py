@@ -18,7 +18,7 @@ from torch import Tensor
 from humanpt.data.image import Rgb
 from humanpt.geometry.alignment import fit_similarity
 from humanpt.geometry.cameras import project
-from humanpt.pages.cases import Case
+from humanpt.pages.cases import Case, Floats, SurfaceErrors
 from humanpt.render.overlay import Colour, draw_mesh, draw_skeleton
 from humanpt.render.rasterize import interpolate, normals, rasterize
 
@@ -28,11 +28,13 @@ GROUND = (248, 250, 252)  # of a page
 PREDICTED: Colour = (37, 99, 235)
 TRUE: Colour = (148, 163, 184)
 HEAT = "YlOrRd"
+HEAT_RANGE = (0.08, 0.94)  # of its colours: the first are as pale as the page
+ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 SIDE_FILL = 0.86  # of a tile by what is seen from the side
 CALM = 0.35  # of the light, so that what is seen edge-on keeps its colour
 
 
-def draw_case(case: Case, limit_mm: float, *, crop: bool = True) -> Rgb:
+def draw_case(case: Case, limit_mm: float | None, *, crop: bool = True) -> Rgb:
     """The tiles of a case in a row.
 
     The crop; the prediction over it; how far the mesh is off after alignment, or where that is not known the key points
@@ -40,7 +42,7 @@ def draw_case(case: Case, limit_mm: float, *, crop: bool = True) -> Rgb:
 
     Args:
         case: what to draw.
-        limit_mm: distance that has the last colour, as `heat_limit` chooses it.
+        limit_mm: distance that has the last colour, as `heat_limit` chooses it; without one no mesh has colours.
         crop: begin with the bare crop.
 
     Returns:
@@ -74,17 +76,17 @@ def over_picture(case: Case) -> Rgb:
     return _coarse(drawn)
 
 
-def off_by(case: Case, limit_mm: float) -> Rgb | None:
-    """How far each place of the predicted mesh is from the truth after alignment; None without labels.
+def off_by(case: Case, limit_mm: float | None) -> Rgb | None:
+    """How far each place of the predicted mesh is from the truth after alignment, seen from far off; (T, T, 3).
 
-    Without a true mesh: both sets of key points over the paled crop.
+    Without a true mesh: both sets of key points over the paled crop. None without labels.
     """
     ground, intrinsics = _enlarged(case)
-    if case.predicted_vertices is not None and case.true_vertices is not None and case.faces is not None:
-        heat = (_aligned_distance(case) * 1000 / limit_mm).clip(0, 1)
-        colours = matplotlib.colormaps[HEAT](0.08 + 0.86 * heat)[:, :3] * 255
-        plain = np.full_like(ground, GROUND)
-        return _coarse(_in_colours(plain, _points(case.predicted_vertices), case.faces, intrinsics, colours))
+    mesh = case.predicted_vertices
+    if mesh is not None and case.true_vertices is not None and case.faces is not None and limit_mm is not None:
+        colours = _heat(_aligned_mm(case) / limit_mm)
+        framed, camera = _framed({"mesh": _points(mesh)})
+        return _coarse(_in_colours(np.full_like(ground, GROUND), framed["mesh"], case.faces, camera, colours))
     if case.true_keypoints is None:
         return None
     pale = (ground // 3 + 165).astype(np.uint8)
@@ -119,20 +121,42 @@ def from_the_side(case: Case) -> Rgb:
     return _coarse(result)
 
 
-def heat_limit(cases: Iterable[Case]) -> float:
-    """A round distance in millimetres that nine tenths of the places of all meshes keep below; 10 without any."""
+def draw_surface(surface: SurfaceErrors, limit_mm: float) -> Rgb:
+    """The mean error of each place on a mesh at rest, seen from both of its broad sides; tiles at twice their size."""
+    points = _points(surface.vertices)
+    thin = int(np.ptp(surface.vertices, axis=0).argmin())
+    if thin < 2:  # look along the thinnest side, whatever axis the model has for it
+        points = points.roll(2 - thin, dims=-1)
+    behind = points * torch.tensor([-1.0, 1.0, -1.0])
+    ground = np.full((TILE * FINE, TILE * FINE, 3), 255, np.uint8)
+    views = []
+    for seen in (points, behind):
+        framed, camera = _framed({"mesh": seen})
+        views.append(_in_colours(ground, framed["mesh"], surface.faces, camera, _heat(surface.errors_mm / limit_mm)))
+    return in_a_row(views)
+
+
+def round_limit(errors_mm: NDArray[np.floating]) -> float:
+    """A round distance in millimetres that nine tenths of some errors keep below."""
+    high = max(1e-3, float(np.quantile(errors_mm, 0.9)))
+    power = 10.0 ** np.floor(np.log10(high))
+    return float(next(step * power for step in ROUND if step * power >= high))
+
+
+def heat_limit(cases: Iterable[Case]) -> float | None:
+    """A round distance in millimetres that nine tenths of the places of all meshes keep below; None without any."""
     known = [case for case in cases if case.predicted_vertices is not None and case.true_vertices is not None]
     if not known:
-        return 10.0
-    high = float(np.quantile(np.concatenate([_aligned_distance(case) for case in known]), 0.9)) * 1000
-    power = 10.0 ** np.floor(np.log10(max(high, 1e-3)))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= high))
+        return None
+    return round_limit(np.concatenate([_aligned_mm(case) for case in known]))
 
 
-def heat_colours(count: int = 9) -> list[str]:
-    """Colours of distances from none to the limit, as a page names colours."""
-    shades = matplotlib.colormaps[HEAT](np.linspace(0.08, 0.94, count))
-    return [str(matplotlib.colors.to_hex(shade)) for shade in shades]
+def heat_key(limit_mm: float | None) -> dict[str, Any] | None:
+    """Colours from no distance to the limit as a page names colours, and the limit; None without one."""
+    if limit_mm is None:
+        return None
+    shades = matplotlib.colormaps[HEAT](np.linspace(*HEAT_RANGE, 9))
+    return {"colours": [matplotlib.colors.to_hex(shade) for shade in shades], "limit": f"{limit_mm:g}"}
 
 
 def in_a_row(tiles: list[Rgb], gap: int = 4) -> Rgb:
@@ -141,15 +165,18 @@ def in_a_row(tiles: list[Rgb], gap: int = 4) -> Rgb:
     return np.hstack([part for tile in tiles for part in (tile, white)][:-1])
 
 
-def _aligned_distance(case: Case) -> Floats:
-    """(V,) metres between predicted and true vertices after a similarity that never mirrors."""
+def _aligned_mm(case: Case) -> Floats:
+    """(V,) distance of predicted and true vertices after a similarity that never mirrors, millimetres."""
     assert case.predicted_vertices is not None
     assert case.true_vertices is not None
     predicted, true = _points(case.predicted_vertices).double(), _points(case.true_vertices).double()
-    return np.asarray((fit_similarity(predicted, true).apply(predicted) - true).norm(dim=-1).numpy(), np.float32)
+    distance = (fit_similarity(predicted, true).apply(predicted) - true).norm(dim=-1)
+    return np.asarray(1000 * distance.numpy(), np.float32)
 
 
-Floats = NDArray[np.float32]
+def _heat(share: Floats) -> NDArray[Any]:
+    """(V, 3) colours from 0 to 255 of shares (V,) of the limit."""
+    return np.asarray(matplotlib.colormaps[HEAT](np.interp(share, (0, 1), HEAT_RANGE))[:, :3] * 255)
 
 
 def _in_colours(

@@ -51,6 +51,18 @@ class Case:
     """Figures of this sample alone by their names, such as pa_mpjpe_mm; the first is what it was ranked by."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SurfaceErrors:
+    """The mean error of each place of a mesh."""
+
+    vertices: Floats
+    """(V, 3) of the mesh at rest, metres, such as `BodyModel.canonical`."""
+    faces: NDArray[np.int64]
+    """(F, 3) its triangles."""
+    errors_mm: Floats
+    """(V,) mean error of each vertex, millimetres."""
+
+
 Cases: TypeAlias = Mapping[Standing, Sequence[Case]]
 """What a page of an evaluation shows."""
 

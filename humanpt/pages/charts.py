@@ -85,7 +85,7 @@ def lines(
 
 
 def bars(series: Mapping[str, Mapping[str, float]], xlabel: str, title: str) -> Markup:
-    """Level bars, each with its value; those of several series under each other, in their colours.
+    """Level bars; of one series each with its value, of several under each other in their colours.
 
     Args:
         series: by name, what each bar is called and how long it is; one alone needs no name.
@@ -94,28 +94,31 @@ def bars(series: Mapping[str, Mapping[str, float]], xlabel: str, title: str) -> 
     """
     names = list(dict.fromkeys(name for some in series.values() for name in some))
     figure, axes = _axes(xlabel, "")
-    figure.set_figheight(max(2.7, 0.9 + 0.19 * len(names) * max(1, 0.7 * len(series))))
-    thick = 0.78 / len(series)
+    thick = 0.72 / len(series)
+    figure.set_figheight(0.85 + len(names) * max(0.19, 0.13 * len(series)))
     for number, (label, some) in enumerate(series.items()):
-        places = [i + (number - (len(series) - 1) / 2) * thick for i, name in enumerate(names) if name in some]
-        drawn = axes.barh(
-            places, [some[name] for name in names if name in some], thick, color=style(number)[0], label=label
-        )
-        axes.bar_label(drawn, fmt="%.1f", fontsize=7, padding=2, color="#475569")
+        shift = (number - (len(series) - 1) / 2) * thick
+        places = [place + shift for place, name in enumerate(names) if name in some]
+        lengths = [some[name] for name in names if name in some]
+        drawn = axes.barh(places, lengths, thick, color=style(number)[0], alpha=0.85, label=label)
+        if len(series) == 1:
+            axes.bar_label(drawn, fmt="%.1f", fontsize=7, padding=2, color="#475569")
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
-    axes.invert_yaxis()
-    axes.margins(x=0.12, y=0.01)
+    axes.set_ylim(len(names) - 0.5, -0.5)  # the first at the top
+    axes.margins(x=0.12)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(length=0)
     axes.grid(visible=False, axis="y")
     axes.set_title(title, fontsize=9, loc="left", color="#475569")
     if len(series) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper right", ncols=3)
     return _svg(figure, f"{xlabel} {title}")
 
 
 def scatter(x: ArrayLike, y: ArrayLike, xlabel: str, ylabel: str) -> Markup:
     """Points in a square with its diagonal, for two measures (N,) of the same things in the same unit."""
     figure, axes = _axes(xlabel, ylabel)
-    figure.set_size_inches(3.6, 3.6)
+    figure.set_size_inches(4.6, 4.3)
     first, second = np.asarray(x, float), np.asarray(y, float)
     most = 1.05 * float(max(first.max(), second.max()))
     axes.plot([0, most], [0, most], color="#64748b", linewidth=1, linestyle=":")
@@ -133,7 +136,7 @@ def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str]) -> Markup:
     """
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _axes("given", "true")
-    figure.set_size_inches(1.6 + 0.3 * len(names), 1.3 + 0.3 * len(names))
+    figure.set_size_inches(max(4.6, 1.6 + 0.3 * len(names)), max(3.4, 1.3 + 0.3 * len(names)))
     axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolors="#ffffff", linewidth=0.5)
     middles = np.arange(len(names)) + 0.5
     axes.set_xticks(middles, names, rotation=90, fontsize=8)

@@ -11,19 +11,29 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from humanpt.body.skeletons import BODY_PARTS
 from humanpt.data.image import Rgb
-from humanpt.pages.case_pictures import draw_case, heat_colours, heat_limit, tile_names
-from humanpt.pages.cases import STANDINGS, Case, Cases, Standing
+from humanpt.pages.case_pictures import (
+    draw_case,
+    draw_surface,
+    heat_key,
+    heat_limit,
+    round_limit,
+    tile_names,
+)
+from humanpt.pages.cases import STANDINGS, Case, Cases, Standing, SurfaceErrors
 from humanpt.pages.charts import Series, bars, confusion_matrix, lines
 from humanpt.pages.dense_pictures import DenseCase, draw_dense, part_colours
 from humanpt.pages.page import write_page
 from humanpt.pages.scores import score, told
 
 HEADLINE = 6  # figures that stand large at the top; all are in the table
+LISTED = 4  # names of a card's list that are told
 Binned: TypeAlias = Sequence[tuple[str, int, float]]
 """For each range of something its name, how many samples it has, and their mean error in millimetres."""
 Calibration: TypeAlias = Sequence[tuple[float, float, int]]
 """For each range of the confidence its mean, what was measured there, and how many samples it has."""
+ALIGNED = {"raw": "as predicted", "root": "roots together", "pa": "after Procrustes"}
 HEADINGS: Mapping[Standing, str] = {"best": "The best", "median": "Around the median", "worst": "The worst"}
 
 
@@ -55,6 +65,7 @@ def write_evaluation_report(
     by_occlusion: Binned = (),
     by_view_angle: Binned = (),
     pck_curve: Series | None = None,
+    surface: SurfaceErrors | None = None,
     calibration: Calibration | None = None,
     ranked_by: str = "error",
     notes: Sequence[str] = (),
@@ -71,7 +82,8 @@ def write_evaluation_report(
         per_part: mean error of the vertices of each part of the surface, millimetres.
         by_occlusion: errors by the share of the subject that is hidden.
         by_view_angle: errors by where the subject is seen from.
-        pck_curve: by name, distances in millimetres and the share of key points or vertices within each.
+        pck_curve: by alignment, distances in millimetres and the share of key points within each, from 0 to 1.
+        surface: mean error of each vertex, to be drawn on the mesh at rest.
         calibration: of the confidence, with the mean error in millimetres as what was measured.
         ranked_by: the error that ranks the cases, in words.
         notes: what a reader should know besides, one sentence each.
@@ -85,7 +97,7 @@ def write_evaluation_report(
         bars({"": per_part}, "mean error (mm)", "by part of the surface") if per_part else None,
         binned_bars({"": by_occlusion}, "by how much is hidden") if by_occlusion else None,
         binned_bars({"": by_view_angle}, "by where it is seen from") if by_view_angle else None,
-        lines(pck_curve, "distance (mm)", "share within it (%)") if pck_curve else None,
+        share_curves(pck_curve) if pck_curve else None,
         calibration_chart(calibration, "mean error (mm)") if calibration else None,
     ]
     write_page(
@@ -100,7 +112,8 @@ def write_evaluation_report(
         ],
         tiles=tiles_of(cases),
         ranked_by=ranked_by,
-        heat={"colours": heat_colours(), "limit": f"{limit:g}"},
+        surface=None if surface is None else _surface(surface),
+        heat=heat_key(limit),
     )
 
 
@@ -157,6 +170,7 @@ def write_dense_report(
     card: Mapping[str, Any],
     figures: Mapping[str, float],
     cases: Mapping[Standing, Sequence[DenseCase]],
+    part_names: Sequence[str] = BODY_PARTS,
     per_part: Mapping[str, float] | None = None,
     calibration: Calibration | None = None,
     notes: Sequence[str] = (),
@@ -169,6 +183,7 @@ def write_dense_report(
         card: the protocol that the figures were taken by.
         figures: by the names that `pages.scores` tells.
         cases: the best, usual and worst ones.
+        part_names: of the parts, numbered from 1.
         per_part: intersection over union of each part, from 0 to 1.
         calibration: of the confidence, with the share of pixels of the right part as what was measured.
         notes: what a reader should know besides, one sentence each.
@@ -194,11 +209,11 @@ def write_dense_report(
             for standing in STANDINGS
             if cases.get(standing)
         ],
-        parts_key=part_colours(),
+        parts_key=part_colours(part_names),
     )
 
 
-def shown(case: Case, limit_mm: float) -> dict[str, Any]:
+def shown(case: Case, limit_mm: float | None) -> dict[str, Any]:
     """A case as the templates show it."""
     return {"strip": draw_case(case, limit_mm), "tiles": ", ".join(tile_names(case)), **_caption(case)}
 
@@ -228,13 +243,25 @@ def binned_bars(binned: Mapping[str, Binned], title: str) -> Markup:
     return bars(named, "mean error (mm)", title)
 
 
+def share_curves(curves: Series) -> Markup:
+    """Curves of the share of key points within a distance, from 0 to 1 and told in hundredths."""
+    told_of = {ALIGNED.get(name, name): (x, [100 * share for share in y]) for name, (x, y) in curves.items()}
+    return lines(told_of, "distance (mm)", "key points within it (%)", legend=len(told_of) > 1)
+
+
 def calibration_chart(calibration: Calibration, ylabel: str, *, diagonal: bool = False) -> Markup:
     """What was measured over the confidence; with a diagonal, where the two should agree."""
-    stated, measured = [row[0] for row in calibration], [row[1] for row in calibration]
-    series: dict[str, tuple[Sequence[float], Sequence[float]]] = {"measured": (stated, measured)}
+    series: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+        "measured": ([row[0] for row in calibration], [row[1] for row in calibration])
+    }
     if diagonal:
         series["as it should be"] = ([0, 1], [0, 1])
-    return lines(series, "confidence", ylabel, dots=not diagonal, legend=diagonal)
+    return lines(series, "confidence", ylabel, dots=True, legend=diagonal)
+
+
+def _surface(surface: SurfaceErrors) -> dict[str, Any]:
+    limit = round_limit(surface.errors_mm)
+    return {"picture": draw_surface(surface, limit), "heat": heat_key(limit)}
 
 
 def _head(title: str, card: Mapping[str, Any], figures: Mapping[str, float], notes: Sequence[str]) -> dict[str, Any]:
@@ -264,6 +291,7 @@ def _card_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        first = ", ".join(str(item).replace("_", " ") for item in value[:LISTED])
+        return first if len(value) <= LISTED else f"{len(value)}: {first}, …"
     text = str(value)
     return f"{text[:16]}…" if len(text) == 64 and set(text) <= set("0123456789abcdef") else text

@@ -11,12 +11,14 @@ import numpy as np
 from markupsafe import Markup
 
 from humanpt.data.image import Rgb
-from humanpt.pages.case_pictures import draw_case, heat_colours, heat_limit, tile_names
+from humanpt.pages.case_pictures import draw_case, heat_key, heat_limit, tile_names
 from humanpt.pages.cases import Case
-from humanpt.pages.charts import Series, bars, lines, scatter, swatch
-from humanpt.pages.evaluation import Binned, binned_bars, card_rows
+from humanpt.pages.charts import Series, bars, scatter, swatch
+from humanpt.pages.evaluation import Binned, binned_bars, card_rows, share_curves
 from humanpt.pages.page import write_page
 from humanpt.pages.scores import score, told
+
+HEADLINE = 4  # figures whose change stands large at the top
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +40,7 @@ class Evaluated:
     by_view_angle: Binned = ()
     """Errors by where the subject is seen from."""
     pck_curve: Series = field(default_factory=dict)
-    """Distances in millimetres and the share within each; the first curve is shown."""
+    """By alignment, distances in millimetres and the share within each, from 0 to 1; the last curve is shown."""
     by_sample: Mapping[str, float] = field(default_factory=dict)
     """The ranking error of each sample, millimetres, by the name of the sample."""
     cases: Sequence[Case] = ()
@@ -73,16 +75,17 @@ def write_run_comparison(
     write_page(
         path,
         "evaluation_compare.html",
-        title=title or f"{a.name} and {b.name}",
+        title=title or f"{a.name} beside {b.name}",
         runs=[(swatch(number), name) for number, name in enumerate(both)],
         unlike=unlike,
+        headline=_headline(a, b) if not unlike else [],
         figures=_figures(a, b, judge=not unlike),
         samples=_samples(a, b),
         charts=[chart for chart in charts if chart is not None],
         cards=_cards(a, b),
         cases=[_pair(case, other, a.name, b.name, limit) for case, other in shared],
         tiles=", ".join(tile_names(shared[0][0])) if shared else "",
-        heat={"colours": heat_colours(), "limit": f"{limit:g}"},
+        heat=heat_key(limit),
     )
 
 
@@ -94,12 +97,27 @@ def _figures(a: Evaluated, b: Evaluated, *, judge: bool) -> list[dict[str, Any]]
         texts = [told(name, value) for value in (first, second)]
         change, best = "", None
         if first is not None and second is not None:
-            change = f"{(second - first) / abs(first):+.1%}" if first else ""
+            change = f"{(second - first) / abs(first):+.1%}" if first and texts[0] != texts[1] else ""
             if judge and better is not None and texts[0] != texts[1]:
                 best = told(name, min(first, second) if better == "low" else max(first, second))
         cells = [(text, text == best) for text in texts]
         rows.append({"title": score(name).title, "cells": cells, "change": change})
     return rows
+
+
+def _headline(a: Evaluated, b: Evaluated) -> list[tuple[str, str, str]]:
+    """How the first figures change from the first run to the second, in words, and whether that is good or bad."""
+    changed = []
+    for name, value in list(a.figures.items())[:HEADLINE]:
+        if not value or name not in b.figures:
+            continue
+        figure, change = score(name), (b.figures[name] - value) / abs(value)
+        words = f"{figure.title}: {figure.told(value)} to {told(name, b.figures[name])}"
+        verdict = (
+            "" if figure.better is None or not change else "good" if (change < 0) == (figure.better == "low") else "bad"
+        )
+        changed.append((f"{change:+.1%}", words, verdict))
+    return changed
 
 
 def _samples(a: Evaluated, b: Evaluated) -> dict[str, Any] | None:
@@ -128,8 +146,9 @@ def _binned(binned: Mapping[str, Binned], title: str) -> Markup | None:
 
 
 def _curves(both: Mapping[str, Evaluated]) -> Markup | None:
-    series = {name: next(iter(run.pck_curve.values())) for name, run in both.items() if run.pck_curve}
-    return lines(series, "distance (mm)", "share within it (%)") if len(series) == len(both) else None
+    """The last curve of each, which is of the strictest alignment."""
+    series = {name: list(run.pck_curve.values())[-1] for name, run in both.items() if run.pck_curve}
+    return share_curves(series) if len(series) == len(both) else None
 
 
 def _cards(a: Evaluated, b: Evaluated) -> list[tuple[str, str, str, bool]]:
@@ -139,7 +158,7 @@ def _cards(a: Evaluated, b: Evaluated) -> list[tuple[str, str, str, bool]]:
     return [(name, first.get(name, "-"), second.get(name, "-"), first.get(name) != second.get(name)) for name in names]
 
 
-def _pair(case: Case, other: Case, first: str, second: str, limit_mm: float) -> dict[str, Any]:
+def _pair(case: Case, other: Case, first: str, second: str, limit_mm: float | None) -> dict[str, Any]:
     def told_of(some: Case) -> str:
         return ", ".join(f"{score(name).title} {told(name, value)}" for name, value in some.errors.items())
 

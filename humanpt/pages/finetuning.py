@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,15 @@ from humanpt.pages.page import write_page
 from humanpt.pages.scores import score, told
 
 HELD_OUT = "heldout_"
+TUNED = {"all": "all weights", "head": "the head alone", "norm": "the head, and the norms of the trunk"}
 HOW_IT_WENT = {
     "waiting": ("time spent waiting for data (%)", 100.0),
-    "pairs_per_second": ("pairs per second", 1.0),
-    "samples_per_second": ("samples per second", 1.0),
     "pictures_per_second": ("pictures per second", 1.0),
     "lr": ("learning rate", 1.0),
     "grad_norm": ("norm of the gradient", 1.0),
     "peak_memory_gib": ("peak memory (GiB)", 1.0),
 }
 HEADLINE = 4  # held-out figures that stand large at the top
-_BASELINE = "mean_pose"
 
 
 def write_finetuning_report(
@@ -45,74 +43,91 @@ def write_finetuning_report(
         OutputError: if the page cannot be written.
     """
     newest = newest_figures(log)
+    heldout = {name: value for name, value in newest.items() if name.startswith(HELD_OUT)}
+    levels = _levels(heldout)
+    words = [str(summary[name]) for name in ("recipe", "device", "precision") if summary.get(name)]
+    if summary.get("finished"):
+        words.append(f"finished {summary['finished']}" + (" (stopped early)" if summary.get("interrupted") else ""))
     write_page(
         path,
         "finetuning.html",
-        title=f"Fine-tuned: {summary.get('task') or summary.get('command', '')}",
-        subtitle=_subtitle(summary),
+        title=f"{str(summary.get('task', 'A network')).replace('-', ' ').capitalize()}, fine-tuned",
+        subtitle=", ".join(words),
         warnings=summary.get("warnings", ()),
-        headline=_headline(summary, newest),
+        headline=_headline(summary, heldout),
         setting=_setting(summary),
-        heldout=_heldout_charts(log, newest),
-        training=_training_charts(log),
-        finals=[(score(name).title, told(name, value)) for name, value in _heldout(newest).items()],
+        finals=[(score(name).title, told(name, value)) for name, value in heldout.items()],
+        heldout=[_heldout_chart(log, name, levels.get(name, {})) for name in heldout if not _is_level(name, heldout)],
+        training=_training_charts(log, heldout),
         panels=panels,
         settings=json.dumps(summary.get("config", {}), indent=2),
     )
 
 
-def _headline(summary: Mapping[str, Any], newest: Mapping[str, float]) -> list[tuple[str, str]]:
-    held = [(told(name, value), score(name).title) for name, value in _heldout(newest).items()]
-    best = [pair for pair in held if pair[1] != "loss"][:HEADLINE]
-    steps = [(f"{summary['steps']:,}", "steps")] if "steps" in summary else []
-    waiting = [(f"{newest['waiting']:.0%}", "of the time waiting for data")] if "waiting" in newest else []
-    return [*best, *steps, *waiting]
-
-
-def _subtitle(summary: Mapping[str, Any]) -> str:
-    words = [str(summary[name]) for name in ("recipe", "device", "precision") if summary.get(name)]
-    end = f"finished {summary['finished']}" if summary.get("finished") else ""
-    return ", ".join([*words, *([end] if end else [])]) + (" (stopped early)" if summary.get("interrupted") else "")
+def _headline(summary: Mapping[str, Any], heldout: Mapping[str, float]) -> list[tuple[str, str]]:
+    measured = [name for name in heldout if score(name).better is not None and name != f"{HELD_OUT}loss"]
+    found = [(told(name, heldout[name]), score(name).title) for name in measured if not _is_level(name, heldout)]
+    found = found[:HEADLINE]
+    if "steps" in summary:
+        found.append((f"{summary['steps']:,}", "steps"))
+    if summary.get("waiting") is not None:
+        found.append((f"{summary['waiting']:.0%}", "of the time waiting for data"))
+    return found
 
 
 def _setting(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What it began from, on how many labels, and what was trained, as far as the summary tells."""
     data = summary.get("data", {})
-    return [(name, text) for name, text in _setting_rows(summary, data) if text]
-
-
-def _setting_rows(summary: Mapping[str, Any], data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    labels, config = summary.get("labels"), summary.get("config", {})
-    share = config.get("labels") if labels is None else labels
-    return [
-        ("first weights", str(summary.get("init") or data.get("init") or "random")),
-        ("labels used", f"{share:.0%}" if isinstance(share, float) else ""),
-        (
-            "trained",
-            {"all": "all weights", "head": "the head alone", "norm": "the head and norms"}.get(
-                str(summary.get("tune") or config.get("tune")), ""
-            ),
-        ),
+    rows = [
+        ("first weights", str(summary.get("init") or "")),
+        ("data", str(data.get("data") or "")),
+        ("licence of the data", ", ".join(str(source["licence"]) for source in data.get("sources", ()))),
+        ("labels used", f"{summary['labels']:.0%}" if "labels" in summary else ""),
+        ("pictures trained on", f"{summary['labelled']:,}" if "labelled" in summary else ""),
+        ("pictures held out", f"{summary['heldout']:,}" if "heldout" in summary else ""),
+        ("trained", TUNED.get(str(summary.get("tune")), "")),
     ]
+    return [(name, text) for name, text in rows if text]
 
 
-def _heldout(newest: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in newest.items() if name.startswith(HELD_OUT)}
+def _is_level(name: str, heldout: Mapping[str, float]) -> bool:
+    """Whether a figure is what a guess without looking would score, which its chart shows as a level."""
+    bare = name.removeprefix(HELD_OUT)
+    return bare == "chance" or (bare.startswith("mean_") and HELD_OUT + bare.removeprefix("mean_") in heldout)
 
 
-def _heldout_charts(log: Log, newest: Mapping[str, float]) -> list[Markup]:
-    """Every figure of the held-out part over the steps, the training loss beside the held-out one."""
-    charts = []
-    for name in _heldout(newest):
-        figure = score(name)
-        series: Series = {"held out": curve(log, name, figure.factor)}
-        if name == f"{HELD_OUT}loss":
-            series = {"held out": curve(log, name), "training": curve(log, "loss")}
-        charts.append(lines(series, "step", figure.label, dots=len(series) == 1, legend=len(series) > 1))
+def _levels(heldout: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """The levels of each figure by what they are called in its chart."""
+    found = {}
+    for name, value in heldout.items():
+        if _is_level(name, heldout):
+            bare = name.removeprefix(HELD_OUT)
+            of = "top1" if bare == "chance" else bare.removeprefix("mean_")
+            title = "always the most frequent" if bare == "chance" else "always the mean pose"
+            found[HELD_OUT + of] = {title: value * score(HELD_OUT + of).factor}
+    return found
+
+
+def _heldout_chart(log: Log, name: str, levels: Mapping[str, float]) -> Markup:
+    """A held-out figure over the steps, beside the same figure of training where there is one."""
+    figure, alone = score(name), name.removeprefix(HELD_OUT)
+    series: Series = {
+        "held out": curve(log, name, figure.factor),
+        "training": curve(log, alone, figure.factor),
+    }
+    both = bool(series["training"][0])
+    few = len(series["held out"][0]) <= 40 and not both
+    return lines(series, "step", figure.label, dots=few, levels=levels, legend=both)
+
+
+def _training_charts(log: Log, heldout: Mapping[str, float]) -> list[Markup]:
+    """Terms of the loss that are measured in training alone, and how the run went."""
+    known = {"step", "loss", *HOW_IT_WENT, *heldout, *(name.removeprefix(HELD_OUT) for name in heldout)}
+    terms = dict.fromkeys(name for line in log for name in line if name not in known)
+    series: Series = {score(name).title: curve(log, name) for name in terms}
+    charts = [lines(series, "step", "terms of the training loss")] if series else []
+    for name, (label, factor) in HOW_IT_WENT.items():
+        some = curve(log, name, factor)
+        if some[0]:
+            charts.append(lines({label: some}, "step", label, legend=False))
     return charts
-
-
-def _training_charts(log: Log) -> list[Markup]:
-    """How the run went: speed, waiting, learning rate."""
-    told_of = [(curve(log, name, factor), label) for name, (label, factor) in HOW_IT_WENT.items()]
-    return [lines({label: some}, "step", label, legend=False) for some, label in told_of if some[0]]

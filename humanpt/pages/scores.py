@@ -15,17 +15,20 @@ from humanpt.pages.figures import Figure
 UNITS = {"_mm_per_s2": "mm/s²", "_mm_per_frame2": "mm/frame²", "_mm": "mm", "_cm": "cm", "_deg": "°"}
 TITLES: Mapping[str, str] = {
     "top1": "top-1 accuracy",
-    "top_1": "top-1 accuracy",
-    "top5": "top-5 accuracy",
     "mean_per_class": "mean accuracy per class",
-    "accuracy": "accuracy",
-    "uv_l1": "mean distance in UV",
-    "loss": "loss",
-    "mean_pose_pa_mm": "PA error of the mean pose",
+    "chance": "always the most frequent class",
+    "mean_pa_mpjpe_mm": "PA-MPJPE of the mean pose",
+    "mask_iou": "IoU of the whole body",
+    "mean_iou": "IoU, mean over parts",
+    "uv_error": "distance in UV",
+    "parts": "cross-entropy of parts",
+    "uv": "loss of UV",
+    "lr": "learning rate",
 }
-_CAPITALS = {"mpjpe", "mpvpe", "pve", "pa", "auc", "pck", "ap", "ar", "gps", "gpsm", "iou", "uv", "f", "2d", "3d"}
-_PERCENT = re.compile(r"top_?\d|accuracy|mean_per_class|share")
-_HIGH = re.compile(r"top_?\d|accuracy|mean_per_class|(^|_)(auc|pck|ap|ar|gps|gpsm|iou|f|f1|ap\d+|f\d+)($|[_@\d])")
+_SHORT = ("MPJPE", "MPVPE", "PVE", "PA", "AUC", "PCK", "AP", "AR", "GPS", "GPSm", "IoU", "UV", "F", "2D", "3D")
+_CAPITALS = {word.lower(): word for word in _SHORT}
+_PERCENT = re.compile(r"^top\d|accuracy|mean_per_class|^chance$|share")
+_HIGH = re.compile(r"^top\d|accuracy|mean_per_class|(^|_)(auc|pck|ap|ar|gps|gpsm|iou|f|f1|ap\d+|f\d+)($|[_@\d])")
 _COUNTS = re.compile(r"count$|samples$|^n$|seed|step|epoch|missing")
 
 
@@ -55,8 +58,11 @@ def score(name: str) -> Figure:
 def told(name: str, value: float | None) -> str:
     """A figure's value with its unit."""
     figure = score(name)
-    text = figure.told(value)
-    return text if value is None or not figure.unit else f"{text} {figure.unit}".replace(" °", "°")
+    coarse = value is not None and abs(value) >= 100 and figure.digits == 2
+    text = f"{value:,.{0 if figure.unit != 'mm' else 1}f}" if coarse else figure.told(value)
+    if value is None or not figure.unit:
+        return text
+    return text + ("" if figure.unit in ("%", "°") else " ") + figure.unit
 
 
 def _title(bare: str) -> str:
@@ -64,9 +70,5 @@ def _title(bare: str) -> str:
         return TITLES[bare]
     ending = next((ending for ending in UNITS if bare.endswith(ending)), "")
     words = bare.removesuffix(ending).replace("_at_", "@").split("_")
-    text = " ".join(word.upper() if word.split("@")[0] in _CAPITALS or _is_ap(word) else word for word in words)
-    return re.sub(r"\bPA (?=[A-Z])", "PA-", text)
-
-
-def _is_ap(word: str) -> bool:
-    return re.fullmatch(r"(ap|f|pck|auc)\d+", word) is not None
+    text = " ".join(re.sub(r"^[a-z0-9]*[a-z]", lambda found: _CAPITALS.get(found[0], found[0]), word) for word in words)
+    return re.sub(r"\b(PA|AP) (?=[A-Z]|[ml]$)", r"\1-", text)
