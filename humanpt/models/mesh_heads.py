@@ -163,7 +163,7 @@ class MeshHead(nn.Module):
         self.hidden2 = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, outputs)
         self.apply(init_weights)
-        nn.init.normal_(self.out.weight, std=0.01 * config.width**-0.5)
+        nn.init.zeros_(self.out.weight)  # so that predictions begin at the mean
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, C) tokens, row-major, to (B, outputs)."""

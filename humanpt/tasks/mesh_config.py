@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from humanpt.errors import ConfigError
 from humanpt.models.mesh_heads import MeshModelConfig
@@ -16,10 +16,15 @@ class MeshConfig(MeshModelConfig):
     """Weight of the L1 error of vertices, relative to the root, in units of 0.1 m for hands and 0.5 m for bodies."""
     keypoints_weight: float = 1.0
     """Weight of the L1 error of key points, relative to the root, in the same units."""
+    aligned_weight: float = 1.0
+    """Weight of the L1 error of vertices, or of key points without them, after the similarity fit that PA figures make,
+    in the same units. The fit itself is not trained through, so this teaches the pose of a hand whatever its turn."""
     pixels_weight: float = 1.0
     """Weight of the L1 error of projected key points, in half crops."""
+    turn_weight: float = 0.1
+    """Weight of the squared error of the first joint's rotation matrix, which turns the whole, summed over it."""
     pose_weight: float = 1.0
-    """Weight of the squared error of rotation matrices, summed over a matrix and averaged over the joints."""
+    """Weight of the squared error of the other rotation matrices, summed over a matrix and averaged over the joints."""
     shape_weight: float = 0.1
     """Weight of the squared error of shape parameters."""
     margin: float = 1.0
@@ -37,7 +42,7 @@ class MeshConfig(MeshModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        weights = (self.vertices_weight, self.keypoints_weight, self.pixels_weight, self.pose_weight, self.shape_weight)
+        weights = [getattr(self, field.name) for field in fields(self) if field.name.endswith("_weight")]
         if min(weights) < 0 or max(weights) == 0:
             raise ConfigError("the weights of the loss must not be negative, and not all 0")
         if self.margin <= 0:

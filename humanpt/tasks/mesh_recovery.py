@@ -119,15 +119,18 @@ class MeshTask:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         config, size = self.config, batch.image1.shape[-1]
         root, unit = self.network.points.root_of, UNIT[self.config.subject]
-        mine, theirs = root(predicted.keypoints), root(true.keypoints)
+        mine, theirs = predicted.keypoints - root(predicted.keypoints), true.keypoints - root(true.keypoints)
         terms = {
-            "keypoints": known_l1(predicted.keypoints - mine, true.keypoints - theirs) / unit,
+            "keypoints": known_l1(mine, theirs) / unit,
             "pixels": known_l1(predicted.pixels, batch.pixels) / (size / 2),
         }
         if true.vertices is not None:
-            terms["vertices"] = known_l1(predicted.vertices - mine, true.vertices - theirs) / unit
+            mine, theirs = predicted.vertices - root(predicted.keypoints), true.vertices - root(true.keypoints)
+            terms["vertices"] = known_l1(mine, theirs) / unit
+        terms["aligned"] = aligned_l1(mine, theirs) / unit
         if predicted.pose is not None and true.pose is not None:
-            terms["pose"] = 9 * known_square(predicted.pose, true.pose)
+            terms["turn"] = 9 * known_square(predicted.pose[:, 0], true.pose[:, 0])
+            terms["pose"] = 9 * known_square(predicted.pose[:, 1:], true.pose[:, 1:])
         if predicted.shape is not None and true.shape is not None:
             terms["shape"] = known_square(predicted.shape, true.shape)
         loss = torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum()
@@ -248,6 +251,20 @@ def predict(network: MeshNetwork, batch: MeshBatch) -> Recovered:
         focal=batch.picture_intrinsics.diagonal(dim1=1, dim2=2)[:, :2].cpu(),
         focal_assumed=batch.assumed.cpu(),
     )
+
+
+def aligned_l1(predicted: Tensor, true: Tensor) -> Tensor:
+    """The mean absolute error after the similarity that brings each prediction nearest to its truth.
+
+    Args:
+        predicted: (B, K, 3).
+        true: (B, K, 3); a row that is not finite throughout counts nothing.
+    """
+    whole = true.isfinite().all(dim=(1, 2))[:, None, None]
+    target = torch.where(whole, true, predicted.detach())
+    with torch.no_grad():
+        fit = fit_similarity(predicted, target)
+    return known_l1(fit.apply(predicted), true.masked_fill(~whole, torch.nan))
 
 
 def _mirror_some(points: Tensor, flip: Tensor) -> Tensor:

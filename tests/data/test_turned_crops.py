@@ -22,7 +22,7 @@ def pixels_of(points, intrinsics):
 
 @pytest.mark.parametrize("roll", [0.0, 0.5])
 def test_points_of_the_turned_camera_are_seen_where_their_pixels_go(roll):
-    points = np.random.default_rng(0).uniform(-0.3, 0.3, (9, 3)) + [0.6, -0.1, 2.0]
+    points = np.random.default_rng(0).uniform((0.3, -0.4, 1.7), (0.9, 0.2, 2.3), (9, 3))
     crop = turned_crop(INTRINSICS, SQUARE, 64, roll)
     seen = pixels_of(points @ crop.crop_from_cam.T, crop.intrinsics)
     assert_allclose(seen, map_pixels(pixels_of(points, INTRINSICS), crop), atol=1e-9)

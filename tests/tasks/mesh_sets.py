@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from humanpt.body.model import load_body_model
-from humanpt.data.labelled.record import Labelled, LabelLayout, mirrored
+from humanpt.data.labelled.record import LabelLayout, Labelled, mirrored
 from humanpt.geometry.cameras import project
 from humanpt.geometry.rotations import rotvec_to_rotmat
 from humanpt.models.mesh_heads import ROOTS

@@ -1,0 +1,243 @@
+"""Mesh recovery learns what it is shown, counts what is known, and undoes mirrors and turned cameras."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from humanpt.body.model import load_body_model
+from humanpt.data.turned_crops import map_pixels, turned_crop
+from humanpt.engine.average import Averaged
+from humanpt.geometry.cameras import project
+from humanpt.models.croco import tiny
+from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction
+from humanpt.models.trunk import Trunk
+from humanpt.tasks.mesh_recovery import (
+    MeshConfig,
+    MeshSamples,
+    MeshTask,
+    aligned_l1,
+    collate,
+    mean_pose_figures,
+    predict,
+    truth_of,
+)
+from tests.tasks.mesh_sets import MadeSet
+
+
+def network(config, *, lively=False):
+    torch.manual_seed(0)
+    made = MeshNetwork(Trunk(tiny(), config.views), config, load_body_model(config.model))
+    if lively:
+        torch.nn.init.normal_(made.head.out.weight, std=0.1)
+    return made.eval()
+
+
+def samples(data, config, **changes):
+    return MeshSamples(data, np.arange(len(data)), config, 64, 0, **({"training": False} | changes))
+
+
+def whole_batch(data, config):
+    chosen = samples(data, config)
+    return collate([chosen[place] for place in range(len(data))])
+
+
+def oracle(task, batch):
+    """The prediction that labels ask for."""
+    true = truth_of(task.network.points, batch)
+    return MeshPrediction(true.keypoints, true.vertices, batch.pixels, torch.zeros(len(batch), 3),
+                          true.pose, true.shape, torch.zeros(len(batch), 3))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hands():
+    return MadeSet()
+
+
+@pytest.mark.parametrize("name", ["anny-hand", "anny-body-small"])
+def test_the_truth_has_no_loss_and_its_vertices_have_its_key_points(name):
+    data = MadeSet(name)
+    config = MeshConfig(subject=data.layout.subject, model=name)
+    task, batch = MeshTask(config, network(config)), whole_batch(data, config)
+    loss, terms = task._measure(oracle(task, batch), truth_of(task.network.points, batch), batch)
+    assert loss < 1e-6
+    assert set(terms) == {"vertices", "keypoints", "aligned", "pixels", "turn", "pose", "shape"}
+    true = truth_of(task.network.points, batch)
+    mesh = task.network.body(true.shape, true.pose, torch.zeros(1, 3))
+    shift = true.keypoints - mesh.keypoints
+    assert_close(true.vertices, mesh.vertices + shift.mean(dim=1, keepdim=True), atol=1e-5, rtol=0)
+
+
+def test_the_terms_are_those_of_the_errors(hands):
+    config = MeshConfig()
+    task, batch = MeshTask(config, network(config)), whole_batch(hands, config)
+    true, right = truth_of(task.network.points, batch), oracle(task, batch)
+    off = torch.tensor([0.0, 0.03, 0.0])
+    moved = right._replace(vertices=right.vertices + off, pixels=right.pixels + 8, shape=right.shape + 0.5)
+    _, terms = task._measure(moved, true, batch)
+    assert_close(terms["vertices"], torch.tensor(0.1), atol=1e-6, rtol=0)  # 30 mm of one axis of three, in 0.1 m
+    assert_close(terms["pixels"], torch.tensor(0.25), atol=1e-6, rtol=0)  # 8 of 32 pixels
+    assert_close(terms["shape"], torch.tensor(0.25), atol=1e-6, rtol=0)
+    assert terms["turn"] == terms["pose"] == 0
+    everything = right._replace(keypoints=right.keypoints + off, vertices=right.vertices + off)
+    assert task._measure(everything, true, batch)[0] < 1e-6  # relative to the root
+
+
+def test_the_aligned_term_asks_for_the_pose_whatever_the_turn_and_the_size():
+    points = torch.randn(3, 21, 3, generator=torch.Generator().manual_seed(0))
+    turned = 1.3 * points.roll(1, dims=2) + 0.5  # an even permutation of axes is a rotation
+    assert aligned_l1(turned, points) < 1e-5
+    bent = points.clone()
+    bent[:, 10:] += 1
+    assert aligned_l1(bent, points) > 0.1
+    unknown = points.clone()
+    unknown[1, 4] = torch.nan
+    assert_close(aligned_l1(bent, unknown), aligned_l1(bent[::2], points[::2]))
+
+
+def test_what_is_not_labelled_moves_nothing(hands):
+    config = MeshConfig()
+    task, batch = MeshTask(config, network(config, lively=True)), whole_batch(hands, config)
+    known = {name: getattr(batch, name)[:3] for name in vars(batch) if getattr(batch, name) is not None}
+    unknown = {
+        name: torch.full_like(getattr(batch, name), torch.nan) for name in ("keypoints", "pixels", "pose", "shape")
+    }
+    for name, value in unknown.items():
+        value[:3] = known[name]
+    gradients = []
+    for part in (replace(batch, **known), replace(batch, **unknown)):
+        task.model.zero_grad()
+        task.loss(part)[0].backward()
+        gradients.append([weight.grad.clone() for weight in task.model.parameters() if weight.grad is not None])
+    for alone, beside in zip(*gradients, strict=True):
+        assert_close(alone, beside, atol=1e-5, rtol=1e-3)
+
+
+def test_labels_in_two_dimensions_alone_train(hands):
+    config = MeshConfig()
+    batch = whole_batch(hands, config)
+    flat = replace(batch, keypoints=torch.full_like(batch.keypoints, torch.nan), pose=None, shape=None)
+    task = MeshTask(config, network(config))
+    loss, terms = task.loss(flat)
+    assert_close(loss.detach(), terms["pixels"] * config.pixels_weight)
+    loss.backward()
+    assert task.network.head.out.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"free": True}, {"views": 2}, {"subject": "body", "model": "anny-body-small", "rotation": "6d"}]
+)
+def test_a_few_pictures_can_be_learnt_by_heart(changes):
+    config = MeshConfig(**changes)
+    data = MadeSet(config.model, count=2)
+    made = network(config)
+    made.start_at(samples(data, config).means())
+    task, batch = MeshTask(config, made, samples(data, config)), whole_batch(data, config)
+    before = task.evaluate()
+    optimiser = torch.optim.AdamW(made.parameters(), lr=2e-3, weight_decay=0)
+    for _ in range(35):
+        loss, _ = task.loss(batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    after = task.evaluate()
+    for name in ("loss", "mpjpe_mm", "pa_mpjpe_mm", "pve_mm", "pa_pve_mm"):
+        assert after[name] < 0.6 * before[name], name
+
+
+def test_a_left_hand_is_recovered_as_the_exact_mirror_image():
+    config = MeshConfig()
+    made = network(config, lively=True)
+    left, right = (predict(made, whole_batch(MadeSet(sides=(side,)), config)) for side in ("left", "right"))
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    for name in ("keypoints", "vertices", "transl"):
+        assert_close(getattr(left, name), getattr(right, name) * flip, atol=2e-5, rtol=0)
+    body = load_body_model("anny-hand", side="left")
+    mesh = body(left.shape, left.pose, left.transl)
+    assert_close(mesh.vertices, left.vertices, atol=1e-5, rtol=0)
+    assert_close(mesh.keypoints, left.keypoints, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_predictions_are_in_the_camera_of_the_picture(hands):
+    config = MeshConfig()
+    made, batch = network(config, lively=True), whole_batch(hands, config)
+    recovered, labels = predict(made, batch), hands.labels(0)
+    seen = made(*batch.views(), intrinsics=batch.intrinsics)
+    crop = turned_crop(labels.intrinsics, labels.square, 64)
+    mapped = torch.from_numpy(map_pixels(recovered.pixels[0].numpy(), crop)).float()
+    assert_close(mapped, project(seen.keypoints, batch.intrinsics)[0], atol=0.01, rtol=1e-3)
+    mesh = made.body(recovered.shape, recovered.pose, recovered.transl)
+    assert_close(mesh.vertices[0], recovered.vertices[0], atol=1e-5, rtol=0)
+    assert recovered.focal[0].tolist() == [150.0, 148.0]
+    assert not recovered.focal_assumed.any()
+    assert recovered.index.tolist() == list(range(6))
+
+
+def test_true_parameters_recovered_give_the_true_mesh_of_either_hand(hands):
+    """What training asks for in the crop's camera, brought back, is the label."""
+    config = MeshConfig()
+    made, batch = network(config), whole_batch(hands, config)
+    true = truth_of(made.points, batch)
+
+    class Oracle(MeshNetwork):
+        def __init__(self):
+            torch.nn.Module.__init__(self)
+            self.points = made.points
+
+        def forward(self, *_, **__):
+            return MeshPrediction(true.keypoints, true.vertices, batch.pixels, torch.zeros(6, 3),
+                                  true.pose, true.shape, torch.zeros(6, 3))  # fmt: skip
+
+    recovered = predict(Oracle(), batch)
+    for index in range(6):
+        labels = hands.labels(index)
+        body = load_body_model("anny-hand", side=labels.side)
+        arrays = [torch.from_numpy(value)[None] for value in (labels.shape, labels.pose, labels.transl)]
+        assert_close(recovered.vertices[index], body(*arrays).vertices[0], atol=2e-5, rtol=0)
+        assert_close(recovered.pose[index], arrays[1][0], atol=1e-5, rtol=0)
+        assert_close(recovered.pixels[index], torch.from_numpy(labels.pixels), atol=0.02, rtol=0)
+
+
+def test_figures_do_not_depend_on_how_many_are_measured_at_once(hands):
+    config = MeshConfig(heldout_batch=4)
+    figures = [
+        MeshTask(one, network(one), samples(hands, one)).evaluate()
+        for one in (config, replace(config, heldout_batch=1))
+    ]
+    assert figures[0].keys() == figures[1].keys()
+    for name, value in figures[0].items():
+        if name != "loss":  # of which each batch weighs what it knows
+            assert value == pytest.approx(figures[1][name], rel=1e-4)
+
+
+def test_the_running_mean_is_what_is_measured_and_drawn(hands):
+    config = MeshConfig()
+    both = Averaged(network(config))
+    task = MeshTask(config, both, samples(hands, config))
+    both.eval()
+    before, drawn = task.evaluate(), task.pictures()
+    torch.nn.init.normal_(both.network.head.out.weight, std=0.5)
+    assert task.evaluate() == before
+    assert drawn["mesh/0"].shape == (64, 128, 3)
+    both.restart()
+    assert task.evaluate() != before
+
+
+def test_the_mean_pose_scores_nothing_on_copies_of_itself_and_more_on_others():
+    pose = torch.randn(21, 3, generator=torch.Generator().manual_seed(0))
+    turned = torch.stack([pose, 2 * pose.roll(1, dims=1), pose + 1])  # an even permutation of axes is a rotation
+    assert mean_pose_figures(turned)["mean_pa_mpjpe_mm"] < 1e-2
+    assert mean_pose_figures(torch.stack([pose, pose.flip(0)]))["mean_pa_mpjpe_mm"] > 100
+    assert mean_pose_figures(turned[:0]) == {}
+
+
+def test_nothing_held_out_gives_no_figures():
+    config = MeshConfig()
+    task = MeshTask(config, network(config))
+    assert task.evaluate() == {}
+    assert task.pictures() == {}
