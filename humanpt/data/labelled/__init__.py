@@ -66,6 +66,12 @@ READERS = {
         marks=("*_interhand2.6m_data.json", "annotations/**/InterHand2.6M_*_data.json"),
         site="https://mks0601.github.io/InterHand2.6M/",
     ),
+    "dexycb": Reader(
+        module="dexycb",
+        subjects=("hand",),
+        marks=("*-subject-*/*/meta.yml", "calibration/mano_*/mano.yml"),
+        site="https://dex-ycb.github.io",
+    ),
     "3dpw": Reader(
         module="threedpw",
         subjects=("body",),

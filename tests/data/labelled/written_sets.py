@@ -294,3 +294,65 @@ def interhand_fit(hand, mean, world_from_cam, stand):
     shift = world_from_cam @ (root + hand.shift) + stand - root
     joints = hand.rotvecs[1:].ravel() - mean
     return {"pose": [*turn, *joints], "shape": hand.shape.tolist(), "trans": shift.tolist()}
+
+
+def write_dexycb(
+    root, count=2, *, subjects=("20200709-subject-01",), sequences=2, cameras=None, hands=None, space=None
+):
+    """DexYCB with sequences of `count` frames with a hand, after one without; every second one shows a left hand.
+
+    Args:
+        root: a folder, made if need be.
+        count: of frames with a hand in a sequence.
+        subjects: names of their folders.
+        sequences: of each subject.
+        cameras: serial numbers; the first is the hands' own, the others stand a tenth of a metre apart.
+        hands: of all subjects and sequences, to write instead of drawn ones; a sequence shows one side.
+        space: for right and left, (45,) MANO's mean hand and (45, 45) its principal poses, one a row.
+    """
+    cameras = cameras or ("836212060125", "839512060362")
+    total = len(subjects) * sequences
+    if hands is None:
+        by_side = {side: iter(drawn_hands(total * count, size=(640, 480), sides=(side,))) for side in ("right", "left")}
+        hands = [next(by_side[("right", "left")[k // count % 2]]) for k in range(total * count)]
+    for serial in cameras:
+        matrix = hands[0].intrinsics
+        values = f"fx: {matrix[0, 0]}\n  fy: {matrix[1, 1]}\n  ppx: {matrix[0, 2]}\n  ppy: {matrix[1, 2]}\n"
+        write_text(root / "calibration" / "intrinsics" / f"{serial}_640x480.yml", "color:\n  " + values)
+    for number in range(total):
+        subject, name = subjects[number // sequences], f"20200709_1415{number % sequences:02d}"
+        shown = hands[number * count : (number + 1) * count]
+        side, calibrated = shown[0].side, f"20200709-140042_{name}_{shown[0].side}"
+        folder = root / subject / name
+        serials = "".join(f"- '{serial}'\n" for serial in cameras)
+        meta = f"serials:\n{serials}num_frames: {count + 1}\nmano_sides:\n- {side}\nmano_calib:\n- {calibrated}\n"
+        write_text(folder / "meta.yml", meta)
+        betas = [0.0] * 10 if shown[0].shape is None else shown[0].shape.tolist()
+        write_text(root / "calibration" / f"mano_{calibrated}" / "mano.yml", json.dumps({"betas": betas}))
+        numbers = np.zeros((count + 1, 1, 51), np.float32)
+        numbers[1:, 0] = [dexycb_numbers(hand, space) for hand in shown]
+        np.savez(folder / "pose.npz", pose_m=numbers)
+        for at, serial in enumerate(cameras):
+            for frame in range(count + 1):
+                hand = shown[max(frame - 1, 0)]
+                aside = np.array([0.1 * at, 0, 0])
+                joints = hand.keypoints[None] - aside if frame else np.full((1, 21, 3), -1.0)
+                told = numbers[frame] - (np.concatenate((np.zeros(48), aside)) if frame else 0)
+                write_picture(folder / serial / f"color_{frame:06d}.jpg", hand.picture)
+                arrays = {"joint_3d": joints.astype(np.float32), "pose_m": told.astype(np.float32)}
+                np.savez(folder / serial / f"labels_{frame:06d}.npz", seg=np.zeros((480, 640), np.uint8), **arrays)
+    return root
+
+
+def write_text(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def dexycb_numbers(hand, space):
+    """The turn of a hand, 45 coefficients of principal poses, the shift; not zero even where they mean nothing."""
+    if hand.rotvecs is None:
+        return np.ones(51)
+    mean, components = space[hand.side]
+    coefficients = np.linalg.solve(components.T, hand.rotvecs[1:].ravel() - mean)
+    return np.concatenate((hand.rotvecs[0], coefficients, hand.shift))
