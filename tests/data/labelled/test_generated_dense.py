@@ -121,5 +121,5 @@ def test_pairs_without_truth_or_of_two_models_are_refused(tmp_path):
     for model in ("anny-body", "smpl"):
         record = pair(0, image1=picture(0, truth=truth(0)), image2=picture(1, truth=truth(1)))
         write_shard(tmp_path / f"{model}.h5", [record], truth=replace(TRUTH, model=model))
-    with pytest.raises(ShardError, match="anny-body .* and smpl"):
+    with pytest.raises(ShardError, match=r"anny-body .* and smpl"):
         GeneratedDense(PairSet.open([tmp_path / "anny-body.h5", tmp_path / "smpl.h5"]))
