@@ -5,8 +5,8 @@
 
 A file holds one row a person and picture: `imgname`, `center` (2,) and `scale` of the crop (side / 200), `pose_cam`
 (165,) of SMPL-X or (72,) of SMPL as rotation vectors about the axes of the camera, `shape` of the neutral model,
-`trans_cam` and `cam_ext`, whose last columns add up to the shift in the camera, `cam_int` (3, 3), and `gtkps`, the
-joints in the picture. Fields of text and numbers are read, pickled ones (motion_info) are not touched. Joints in 3D and
+`trans_cam` and `cam_ext`, whose last columns add up to the shift in the camera, `cam_int` (3, 3), `gtkps`, the joints
+in the picture, and `sub`, who it is. Fields of text and numbers are read, pickled ones (motion_info) are not touched. Joints in 3D and
 vertices follow from the user's neutral file; who has none gets NaN for joints, with their places in the picture.
 
 Shapes have 10 or 11 numbers (BEDLAM 2: 16), of which humanpt's models take 10: bodies of more come out slightly
@@ -82,6 +82,8 @@ class NpzRows:
     """(N, 3, 3) pixels."""
     pixels: Floats | None
     """(N, K, 2) joints in the picture; None if they come in another order."""
+    person: NDArray[np.str_]
+    """(N,) who it is, empty where nobody says."""
 
 
 class NpzBodies:
@@ -105,7 +107,8 @@ class NpzBodies:
         self._scenes = [_scene(rows, name) for rows in self.files for name in rows.imgname.tolist()]
         _, groups = np.unique(self._scenes, return_inverse=True)
         self.groups = groups.astype(np.int64)
-        self.partners = np.full(len(groups), -1, np.int64)
+        people = [name for rows in self.files for name in rows.person.tolist()]
+        self.partners = _partners(list(zip(self._scenes, people, strict=True)))
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -274,6 +277,7 @@ def _read(path: Path, pictures: Path, site: str) -> NpzRows:
         shift=shift,
         intrinsics=arrays["cam_int"].astype(np.float64),
         pixels=None if other_order else joints[:, : len(names), :2].astype(np.float32),
+        person=arrays["sub"].astype(np.str_) if "sub" in arrays else np.full(count, ""),
     )
 
 
@@ -284,10 +288,23 @@ def _arrays(path: Path, site: str) -> dict[str, NDArray[Any]]:
             missing = [name for name in NEEDED if name not in archive.files]
             if missing:
                 raise InputError(f"{path}: no {missing[0]!r}, so it is no file of BEDLAM; get it from {site}")
-            names = [*NEEDED, *(name for name in ("trans_cam", "hand_det_conf") if name in archive.files)]
+            names = [*NEEDED, *(name for name in ("trans_cam", "hand_det_conf", "sub") if name in archive.files)]
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as plain arrays ({error}); get it again from {site}") from None
+
+
+def _partners(subjects: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+    """(N,) the next row of the same person in the same scene, of the last the one before; -1 for who comes once."""
+    rows_of: dict[tuple[str, str], list[int]] = {}
+    for row, (scene, person) in enumerate(subjects):
+        if person:
+            rows_of.setdefault((scene, person), []).append(row)
+    partners = np.full(len(subjects), -1, np.int64)
+    for rows in rows_of.values():
+        if len(rows) > 1:
+            partners[rows] = [*rows[1:], rows[-2]]
+    return partners
 
 
 def _scene(rows: NpzRows, name: str) -> str:

@@ -135,14 +135,15 @@ def open_classes(root: Path, split: str | None = None) -> ClassSet:
 
     Args:
         root: the folder, or a CSV file.
-        split: "train", "val" or "test" takes the pictures of that split alone; classes are those of all.
+        split: "train", "val" or "test" takes the pictures of that split alone, "all" those of all; None takes the one
+            for training where there are splits. Classes are those of all splits, so that their numbers agree.
 
     Raises:
         InputError: if nothing is there, a class has no pictures, there is only one class, the table lacks a column or
             names a missing picture, or there is no such split.
     """
-    if split is not None and split not in SPLITS:
-        raise InputError(f"{root}: no split {split!r} is known; take one of {', '.join(SPLITS)}")
+    if split not in (None, "all", *SPLITS):
+        raise InputError(f"{root}: no split {split!r} is known; take one of {', '.join(SPLITS)} or all")
     if root.suffix.lower() == ".csv":
         by_split = _read_table(root)
     elif root.is_dir():
@@ -155,10 +156,12 @@ def open_classes(root: Path, split: str | None = None) -> ClassSet:
         raise InputError(f"{root}: no pictures; lay them in a folder per class, such as {root / 'fist' / '1.jpg'}")
     if len(class_names) == 1:
         raise InputError(f"{root}: only one class, {class_names[0]}; a classifier needs pictures of two or more")
-    if split is not None and split not in by_split:
+    if split is None:
+        split = "all" if "" in by_split else "train"
+    if split != "all" and split not in by_split:
         there = ", ".join(name or "none" for name in by_split)
-        raise InputError(f"{root}: no pictures of the split {split!r} (splits here: {there}); leave the split out")
-    return ClassSet(root, class_names, every if split is None else by_split[split])
+        raise InputError(f"{root}: no pictures of the split {split!r} (splits here: {there}); take another or all")
+    return ClassSet(root, class_names, every if split == "all" else by_split[split])
 
 
 def _read_folders(root: Path) -> dict[str, list[_Row]]:
@@ -214,6 +217,8 @@ def _read_table(table: Path) -> dict[str, list[_Row]]:
             raise InputError(f"{table}: line {number}: {row.name} comes twice; give each picture one label")
         seen.add(row.name)
         by_split.setdefault(split, []).append(row)
+        if len(by_split) > 1 and "" in by_split:
+            raise InputError(f"{table}: line {number}: some lines tell a split and others none; tell it in all or none")
     return by_split
 
 

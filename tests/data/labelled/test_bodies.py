@@ -257,6 +257,12 @@ def test_bedlam_comes_out_as_its_authors_compute_it(tmp_path, dressed, owned_smp
     assert set(data.groups) == {0}
 
 
+def test_pictures_of_one_person_in_a_scene_are_partners(tmp_path, dressed):
+    write_bedlam(tmp_path / "set", bedlam_arrays(dressed) | {"sub": ["rp_anna", "rp_bo", "rp_anna", "rp_anna"]})
+    data = open_labelled(f"bedlam:{tmp_path / 'set'}", subject="body")
+    assert data.partners.tolist() == [2, -1, 3, 2]
+
+
 def test_bedlam_without_a_file_of_smplx_knows_places_in_the_picture(tmp_path, dressed):
     write_bedlam(tmp_path / "set", bedlam_arrays(dressed))
     labelled = open_labelled(f"bedlam:{tmp_path / 'set'}", subject="body").labels(1)

@@ -57,7 +57,8 @@ def test_hidden_files_and_other_files_are_no_pictures(tmp_path):
 
 def test_folders_of_splits_are_no_classes(tmp_path):
     root = write(tmp_path / "set", "train/a/1.jpg", "train/b/2.jpg", "valid/b/3.jpg")
-    assert len(open_classes(root)) == 3
+    assert len(open_classes(root, "all")) == 3
+    assert [open_classes(root).name(index) for index in range(2)] == ["train/a/1.jpg", "train/b/2.jpg"]
     validation = open_classes(root, "val")
     assert validation.class_names == ("a", "b")  # those of all splits, so that the numbers of classes agree
     assert [validation.name(0), validation.labels.tolist()] == ["valid/b/3.jpg", [1]]
@@ -65,13 +66,16 @@ def test_folders_of_splits_are_no_classes(tmp_path):
 
 def test_a_table_tells_splits_sides_and_groups(tmp_path):
     write(tmp_path, "x/1.jpg", "x/2.jpg", "x/3.jpg")
-    rows = "image,label,split,side,group\nx/1.jpg,open,train,left,anna\nx/2.jpg,shut,test,,anna\nx/3.jpg,open,,Right,\n"
+    rows = (
+        "image,label,split,side,group\nx/1.jpg,open,train,left,anna\nx/2.jpg,shut,test,,anna\nx/3.jpg,open,val,Right,\n"
+    )
     path = table(tmp_path, rows)
-    every = open_classes(path)
+    every = open_classes(path, "all")
     by_name = {every.name(index): index for index in range(3)}
     assert every.class_names == ("open", "shut")
     assert [every.sides[by_name[f"x/{number}.jpg"]] for number in (1, 2, 3)] == ["left", "unknown", "right"]
     assert every.groups[by_name["x/1.jpg"]] == every.groups[by_name["x/2.jpg"]] != every.groups[by_name["x/3.jpg"]]
+    assert open_classes(path).name(0) == "x/1.jpg"
     assert open_classes(path, "test").name(0) == "x/2.jpg"
     assert open_classes(path, "test").labels.tolist() == [1]
 
@@ -137,6 +141,8 @@ def test_folders_that_cannot_teach_are_told_in_one_line(tmp_path, names, words):
         ("image,label\n1.jpg,a\n1.jpg,b\n", "line 3: 1.jpg comes twice"),
         ("image,label,side\n1.jpg,a,up\n", "line 2: side is 'up'"),
         ("image,label,split\n1.jpg,a,later\n", "line 2: split is 'later'"),
+        ("image,label,split\n1.jpg,a,test\n2.jpg,b,\n", "line 3: some lines tell a split"),
+        ("image,label,split\n1.jpg,a,test\n2.jpg,b,val\n", "no pictures of the split 'train'"),
         ("image,label\n1.jpg,a\n2.jpg,a\n", "only one class"),
         ("", "no column 'image'"),
     ],
@@ -153,8 +159,8 @@ def test_missing_things_are_named(tmp_path, gestures):
         open_classes(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"nowhere.csv: cannot be read"):
         open_classes(tmp_path / "nowhere.csv")
-    with pytest.raises(InputError, match="no split 'all'"):
-        open_classes(gestures.root, "all")
+    with pytest.raises(InputError, match="no split 'extra'"):
+        open_classes(gestures.root, "extra")
     with pytest.raises(InputError, match="no pictures of the split 'test'"):
         open_classes(gestures.root, "test")
     gestures.paths[4].write_bytes(b"no picture")
