@@ -40,7 +40,7 @@ class Changes:
 
 
 def pose_protocol(
-    benchmark: str, layout: LabelLayout, predicted_names: Sequence[str], vertices: int | None, changes: Changes
+    benchmark: str, layout: LabelLayout, predicted_names: Sequence[str], same_mesh: bool, changes: Changes
 ) -> PoseProtocol:
     """The rules for predictions of some key points and a mesh.
 
@@ -48,7 +48,7 @@ def pose_protocol(
         benchmark: name of the data set whose rules count.
         layout: of the labels.
         predicted_names: the key points that are predicted; those count that are labelled too.
-        vertices: of the mesh to be measured; None without one.
+        same_mesh: whether predicted and labelled vertices are those of one mesh.
         changes: what the user wants otherwise.
 
     Raises:
@@ -61,13 +61,14 @@ def pose_protocol(
     if missing:
         raise InputError(f"{layout.dataset}: {missing[0]} is its root and is not predicted; take another body model")
     if benchmark == "freihand" and len(common) == len(layout.keypoint_names):
-        protocol = freihand_protocol(vertices)
+        protocol = freihand_protocol(same_mesh=same_mesh)
     elif layout.subject == "hand":
         protocol = PoseProtocol(
             keypoint_names=common,
             root=layout.root_names,
             alignments=("raw", "root", "pa"),
             mirror=benchmark.startswith("ho3d"),  # whose script is FreiHAND's
+            mesh_alignment="own" if same_mesh else "keypoints",
             f_thresholds=(0.005, 0.015),
             pck=HAND_PCK,
         )

@@ -18,18 +18,18 @@ MANO_VERTICES = 778
 EVALUATION_SAMPLES = 3960
 
 
-def freihand_protocol(vertices: int | None, *, mirror: bool = True) -> PoseProtocol:
-    """The rules for predictions of this kind.
+def freihand_protocol(*, same_mesh: bool = True, mirror: bool = True) -> PoseProtocol:
+    """The rules.
 
     Args:
-        vertices: of the predicted mesh; None without one.
+        same_mesh: whether the predicted mesh has MANO's topology.
         mirror: whether Procrustes may mirror; True is the official way.
     """
     return PoseProtocol(
         keypoint_names=HAND_21,
         alignments=("raw", "pa"),
         mirror=mirror,
-        mesh_alignment="own" if vertices in (None, MANO_VERTICES) else "keypoints",
+        mesh_alignment="own" if same_mesh else "keypoints",
         f_thresholds=(0.005, 0.015),
         pck=(0.0, 0.05, 100),
     )

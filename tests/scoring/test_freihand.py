@@ -30,7 +30,7 @@ def zeros(truth):
 
 def test_zeros_are_as_far_as_the_points_and_after_alignment_as_the_points_from_their_middle():
     truth = Points(*made_hands(8))
-    scores = PoseScores(freihand_protocol(778))
+    scores = PoseScores(freihand_protocol())
     scores.add(zeros(truth), truth)
     figures = scores.result().figures
     for part, name in zip(truth, ("mpjpe", "pve"), strict=True):
@@ -53,7 +53,7 @@ def test_zeros_score_on_the_real_labels_what_the_owners_publish():
         pytest.skip("FreiHAND's labels are for its users alone; set HUMANPT_FREIHAND to a folder of version 2")
     truth = Points(*(torch.tensor(json.loads(file.read_text()), dtype=torch.float64) for file in files))
     assert len(truth.keypoints) == EVALUATION_SAMPLES
-    scores = PoseScores(freihand_protocol(778))
+    scores = PoseScores(freihand_protocol())
     scores.add(zeros(truth), truth)
     figures = scores.result().figures
     for name, (value, half_a_digit) in PUBLISHED.items():

@@ -1,0 +1,190 @@
+"""`humanpt eval`: a fine-tuned network, or a file of predictions, on a benchmark by the benchmark's own rules.
+
+Without other data a run is measured on the samples that it held out from its training. A folder of results holds
+`card.json` (the protocol), `results.json` (everything that was found) and `report.html`; for meshes also
+`predictions.h5` and, if wanted, what the benchmark's server takes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from humanpt import __version__
+from humanpt.commands.evaluate_classes import evaluate_classes
+from humanpt.commands.evaluate_dense import evaluate_dense
+from humanpt.commands.evaluate_meshes import PREDICTIONS, REPORT, MeshSource, evaluate_meshes
+from humanpt.commands.evaluation_samples import HELD_OUT, Chosen, Reading, choose_samples
+from humanpt.commands.evaluation_sources import FilePredictions, NetworkPredictions, PredJson
+from humanpt.commands.finetune_config import FinetuneDensePoseConfig, FinetuneMeshConfig
+from humanpt.commands.finetune_network import load_finetuned
+from humanpt.data.labelled import READERS, open_labelled
+from humanpt.data.records import SubjectKind
+from humanpt.engine.report import Report
+from humanpt.engine.runtime import choose_device, describe_device
+from humanpt.errors import ConfigError, InputError
+from humanpt.files import write_json
+from humanpt.metrics.dense import Variant
+from humanpt.models.mesh_heads import MeshNetwork
+from humanpt.scoring.benchmarks import EVALUATION_SPLITS, Changes
+from humanpt.scoring.card import Card
+from humanpt.scoring.predictions import Predictions
+
+CARD, RESULTS = "card.json", "results.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What is measured, and by which rules."""
+
+    benchmark: str | None = None
+    """Whose rules count, by the name of its data set; none takes the data's own."""
+    data: str | None = None
+    """The samples, a folder or NAME:FOLDER; none takes those that the run held out."""
+    split: str | None = None
+    """Which part of them, by their owners' name; none takes that for evaluation, or all."""
+    most: int | None = None
+    """Measure so many samples at most, spread evenly."""
+    changes: Changes = field(default_factory=Changes)
+    """Of the benchmark's rules."""
+    variant: Variant = "one-k"
+    """Of GPS, for dense pose."""
+    batch: int = 32
+    """Samples looked at together; without effect on the figures."""
+    workers: int = 2
+    """Processes that read pictures; 0 reads in this one."""
+
+    def __post_init__(self) -> None:
+        if self.benchmark is not None and self.data is None:
+            raise ConfigError(f"--benchmark {self.benchmark} needs its samples; add --data FOLDER")
+        if self.most is not None and self.most < 1:
+            raise ConfigError(f"most is {self.most}; at least 1 sample is measured")
+
+    @property
+    def spec(self) -> str | None:
+        """The data set as readers take it."""
+        named = self.data is not None and self.data.partition(":")[0] in READERS
+        return f"{self.benchmark}:{self.data}" if self.benchmark in READERS and not named else self.data
+
+
+def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, device: str = "auto") -> dict[str, Any]:
+    """Measure a fine-tuned network.
+
+    Args:
+        run: its folder, or a checkpoint.
+        config: what is measured.
+        out: folder of the results; None puts it into the run's.
+        report: told how far it is.
+        device: as for `choose_device`.
+
+    Returns:
+        The summary, as written to `results.json`.
+
+    Raises:
+        HumanptError: of some kind, for whatever a user can mend.
+    """
+    where = choose_device(device)
+    reading = Reading(device=where, batch=config.batch, workers=config.workers)
+    settings, network, header = load_finetuned(run, where)
+    chosen = choose_samples(settings, header, config.spec, config.split, config.most, report)
+    folder = run if run.is_dir() else run.parent
+    benchmark = config.benchmark or chosen.dataset
+    out = out or folder / f"eval-{benchmark}-{chosen.split}"
+    predictor, begun = f"{run}, step {header.step}", time.monotonic()
+    if isinstance(settings, FinetuneMeshConfig):
+        source = NetworkPredictions(settings, cast(MeshNetwork, network), chosen.samples(settings), reading, predictor)
+        card, figures, details = _meshes(
+            source, chosen, config, benchmark, out, report, f"{folder.name} on {benchmark}"
+        )
+    elif isinstance(settings, FinetuneDensePoseConfig):
+        card, figures, details = evaluate_dense(
+            settings, network, chosen, config.variant, reading, out, report, predictor
+        )
+    else:
+        card, figures, details = evaluate_classes(settings, network, chosen, reading, out, report, predictor)
+    about = {"run": str(run), "task": settings.kind, "data": chosen.spec, "device": describe_device(where)}
+    return _written(about, card, figures, details, out, time.monotonic() - begun)
+
+
+def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report: Report) -> dict[str, Any]:
+    """Measure a file of predictions of meshes or key points.
+
+    Args:
+        predictions: `predictions.h5` of an evaluation, or a `pred.json` as FreiHAND's server takes it.
+        config: what is measured; its data must be named.
+        out: folder of the results; None puts it beside the file.
+        report: told how far it is.
+
+    Returns:
+        The summary, as written to `results.json`.
+
+    Raises:
+        HumanptError: of some kind, for whatever a user can mend.
+    """
+    if config.data is None or config.spec is None:
+        raise ConfigError("--predictions are compared with labels; add --data NAME:FOLDER")
+    read = PredJson(predictions) if predictions.suffix == ".json" else Predictions(predictions)
+    split = config.split or EVALUATION_SPLITS.get(config.spec.partition(":")[0])
+    if split == HELD_OUT:
+        raise ConfigError(f"--split {HELD_OUT} is known to a run alone; evaluate the run")
+    data = open_labelled(config.spec, split, subject=cast(SubjectKind, read.layout.subject))
+    indices = np.arange(len(data))
+    if config.most is not None:
+        raise ConfigError("--predictions are measured whole; leave out --most")
+    source = FilePredictions(read, data, indices, config.batch)
+    chosen = Chosen(spec=config.spec, dataset=data.layout.dataset, split=data.layout.split, data=data, indices=indices)
+    benchmark = config.benchmark or chosen.dataset
+    out = out or predictions.parent / f"eval-{benchmark}-{chosen.split}"
+    if (out / PREDICTIONS).resolve() == predictions.resolve():
+        raise InputError(f"{out}: would replace the predictions that are measured; choose another --out")
+    begun = time.monotonic()
+    title = f"{predictions.name} on {benchmark}"
+    card, figures, details = _meshes(source, chosen, config, benchmark, out, report, title)
+    about = {"predictions": str(predictions), "task": f"{read.layout.subject}-mesh", "data": chosen.spec}
+    return _written(about, card, figures, details, out, time.monotonic() - begun)
+
+
+def _meshes(
+    source: MeshSource, chosen: Chosen, config: EvaluateConfig, benchmark: str, out: Path, report: Report, title: str
+) -> tuple[Card, dict[str, float], dict[str, Any]]:
+    found = evaluate_meshes(
+        source,
+        chosen.data,
+        chosen.indices,
+        benchmark=benchmark,
+        split=chosen.split,
+        changes=config.changes,
+        out=out,
+        report=report,
+        title=title,
+    )
+    return found.card, found.result.figures, found.details
+
+
+def _written(
+    about: dict[str, Any], card: Card, figures: dict[str, float], details: dict[str, Any], out: Path, seconds: float
+) -> dict[str, Any]:
+    """Write the card and the results, and return these."""
+    summary = {
+        "command": "eval",
+        "version": __version__,
+        "out": str(out),
+        **about,
+        "benchmark": card.benchmark,
+        "split": card.split,
+        "samples": card.count,
+        "figures": figures,
+        "card": card.document(),
+        "details": details,
+        "seconds": seconds,
+        "samples_per_second": card.count / max(seconds, 1e-9),
+        "report": str(out / REPORT),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    write_json(out / CARD, summary["card"])
+    write_json(out / RESULTS, summary)
+    return summary

@@ -1,0 +1,115 @@
+"""Gestures and grasps against their labels: figures, confusion and a page.
+
+Letters: B pictures, C classes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from humanpt.commands.evaluation_samples import Chosen, Reading, digest_names
+from humanpt.commands.finetune_config import FinetuneClassesConfig
+from humanpt.data.image import Rgb
+from humanpt.data.labelled.class_folders import ClassSet
+from humanpt.engine.report import Report
+from humanpt.errors import InputError
+from humanpt.models.vit import normalise
+from humanpt.pages.evaluation import ClassCase, write_class_report
+from humanpt.scoring.card import Card
+from humanpt.scoring.classes import ClassScores
+from humanpt.tasks.classification import collate
+
+SHOWN = 50  # mistakes on the page
+REPORT = "report.html"
+
+
+@torch.no_grad()
+def evaluate_classes(
+    config: FinetuneClassesConfig,
+    network: nn.Module,
+    chosen: Chosen,
+    reading: Reading,
+    out: Path,
+    report: Report,
+    predictor: str,
+) -> tuple[Card, dict[str, float], dict[str, Any]]:
+    """Score a classifier and write a page.
+
+    Args:
+        config: of its run.
+        network: on the device.
+        chosen: the pictures.
+        reading: how.
+        out: folder of `report.html`.
+        report: told how far it is.
+        predictor: what the card calls the network.
+
+    Returns:
+        The card, the figures, and `confusion`, `calibration` and `class_names`.
+
+    Raises:
+        InputError: if the pictures are of other classes than the network knows, or one cannot be read.
+    """
+    data: ClassSet = chosen.data
+    known = config.task.class_names
+    strange = [name for name in data.class_names if name not in known]
+    if strange:
+        raise InputError(f"{chosen.spec}: has the class {strange[0]}, the network knows {', '.join(known)}")
+    place_of = torch.tensor([known.index(name) for name in data.class_names])
+    scores, mistakes = ClassScores(known), list[tuple[float, int, ClassCase]]()
+    report.stage("evaluating", len(chosen.indices), "picture")
+    for batch in reading.batches(chosen.samples(config), collate):
+        chances = network(normalise(batch.pictures.to(reading.device))).float().softmax(dim=1).cpu()
+        confidence, predicted = chances.max(dim=1)
+        true = place_of[batch.label]
+        scores.add(predicted, true, confidence)
+        for row in (predicted != true).nonzero()[:, 0].tolist():
+            case = ClassCase(
+                name=data.name(int(batch.number[row])),
+                picture=_picture(batch.pictures[row]),
+                true=known[int(true[row])],
+                predicted=known[int(predicted[row])],
+                confidence=float(confidence[row]),
+            )
+            heapq.heappush(mistakes, (case.confidence, int(batch.number[row]), case))
+            if len(mistakes) > SHOWN:
+                heapq.heappop(mistakes)
+        report.advance(len(batch))
+    result = scores.result()
+    card = _card(config, chosen, predictor)
+    write_class_report(
+        out / REPORT,
+        title=f"{config.kind} on {chosen.dataset}",
+        card=card.document(),
+        figures=result.figures,
+        class_names=known,
+        confusion=result.confusion.numpy(),
+        worst=[case for _, _, case in sorted(mistakes, key=lambda one: -one[0])],
+        calibration=result.calibration,
+    )
+    details = {"class_names": known, "confusion": result.confusion.tolist(), "calibration": result.calibration}
+    return card, result.figures, details
+
+
+def _card(config: FinetuneClassesConfig, chosen: Chosen, predictor: str) -> Card:
+    return Card(
+        benchmark="classes",
+        dataset=chosen.dataset,
+        split=chosen.split,
+        count=len(chosen.indices),
+        samples_sha256=digest_names([chosen.data.name(number) for number in chosen.indices.tolist()]),
+        subject="hand" if config.kind in ("gesture", "grasp") else "body",
+        crops={"picture": "whole pictures"}.get(config.task.crop, f"our detector of a {config.task.crop}"),
+        rules={"classes": list(config.task.class_names)},
+        predictor=predictor,
+    )
+
+
+def _picture(rgb: torch.Tensor) -> Rgb:
+    return np.ascontiguousarray(rgb.permute(1, 2, 0).cpu().numpy())

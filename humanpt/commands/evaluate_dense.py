@@ -1,0 +1,204 @@
+"""Dense pose against its labels: GPS and average precision where distances along the surface are known, and pixels.
+
+Letters: B pictures, S side of a crop, P points.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from humanpt.body.geodesics import SurfaceDistances, surface_distances
+from humanpt.commands.evaluation_samples import Chosen, Reading, digest_names
+from humanpt.commands.finetune_config import FinetuneDensePoseConfig
+from humanpt.engine.report import Report
+from humanpt.errors import InputError
+from humanpt.metrics.dense import Variant
+from humanpt.models.vit import normalise
+from humanpt.pages.cases import CasePicker, Standing
+from humanpt.pages.dense_pictures import DenseCase
+from humanpt.pages.evaluation import write_dense_report
+from humanpt.scoring.card import Card
+from humanpt.scoring.dense import DensePerson, DenseScores
+from humanpt.tasks.dense_pose import POINTS
+from humanpt.tasks.dense_samples import SOME_PART, DenseBatch, collate
+
+REPORT = "report.html"
+NO_DISTANCES = (
+    "No GPS: distances along the surface of these charts come in files of their own from the owners of DensePose-COCO."
+)
+
+
+@torch.no_grad()
+def evaluate_dense(
+    config: FinetuneDensePoseConfig,
+    network: nn.Module,
+    chosen: Chosen,
+    variant: Variant,
+    reading: Reading,
+    out: Path,
+    report: Report,
+    predictor: str,
+) -> tuple[Card, dict[str, float], dict[str, Any]]:
+    """Score a network of dense pose and write a page.
+
+    Args:
+        config: of its run.
+        network: on the device.
+        chosen: the pictures.
+        variant: of GPS.
+        reading: how.
+        out: folder of `report.html`.
+        report: told how far it is.
+        predictor: what the card calls the network.
+
+    Returns:
+        The card, the figures, and `per_part`.
+
+    Raises:
+        InputError: if the labels are of other parts or charts than the network's.
+    """
+    layout, task = chosen.data.layout, config.task
+    if tuple(layout.part_names) != tuple(task.part_names) or layout.charts != task.charts:
+        raise InputError(f"{chosen.spec}: labels on charts of {layout.charts}, the network answers on {task.charts}")
+    kind, _, model = task.charts.partition(":")
+    distances = surface_distances(model) if kind == "canonical" else None
+    scores, picker = DenseScores(variant, len(task.part_names)), CasePicker()
+    samples, place = chosen.samples(config), 0
+    report.stage("evaluating", len(samples), "picture")
+    for batch in reading.batches(samples, collate):
+        maps = network(normalise(batch.pictures.to(reading.device)))
+        part, uv = (answer.cpu() for answer in maps.best())
+        sure = maps.parts.float().softmax(dim=1).amax(dim=1).cpu()
+        named = batch.label < SOME_PART
+        if batch.uv.any():  # otherwise only points have parts
+            scores.add_pixels(part[named], batch.label[named])
+        for row in range(len(batch)):
+            ranked = _measure(scores, part[row], uv[row], sure[row], batch, row, distances)
+            picker.add([place], [1 - ranked])
+            place += 1
+        report.advance(len(batch))
+    result = scores.result()
+    card = _card(config, chosen, variant, distances, predictor)
+    notes = [] if distances is not None else [NO_DISTANCES]
+    per_part = {task.part_names[number - 1]: value for number, value in result.per_part.items()}
+    write_dense_report(
+        out / REPORT,
+        title=f"dense pose on {chosen.dataset}",
+        card=card.document(),
+        figures=result.figures,
+        cases=_cases(network, samples, picker, reading),
+        part_names=task.part_names,
+        per_part=per_part or None,
+        notes=notes,
+    )
+    return card, result.figures, {"per_part": per_part, "notes": notes}
+
+
+def _measure(
+    scores: DenseScores,
+    part: Tensor,
+    uv: Tensor,
+    sure: Tensor,
+    batch: DenseBatch,
+    row: int,
+    distances: SurfaceDistances | None,
+) -> float:
+    """Score one person; returns what ranks it: its GPS, or the overlap of the masks where GPS is not known."""
+    label = batch.label[row]
+    known, there = label <= SOME_PART, label > 0
+    body = part > 0
+    both, either = (body & there & known).sum(), ((body | there) & known).sum()
+    overlap = float(both / either) if either else float("nan")
+    side = float(batch.square[row][2] - batch.square[row][0])
+    person = DensePerson(
+        distances=torch.empty(0),
+        parts=torch.empty(0),
+        overlap=overlap,
+        score=float(sure[body].mean()) if body.any() else 0.0,
+        area=float((there & known).sum()) * (side / label.shape[-1]) ** 2,
+    )
+    if distances is None:
+        scores.add(person)
+        return overlap
+    y, x, true_part, true_uv = _labelled_places(batch, row)
+    metres = distances.between(part[y, x].numpy(), uv[:, y, x].T.numpy(), true_part.numpy(), true_uv.numpy())
+    return scores.add(DensePerson(**(vars(person) | {"distances": torch.from_numpy(metres), "parts": true_part})))
+
+
+def _labelled_places(batch: DenseBatch, row: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rows, columns, parts and u, v of the labelled points of a picture, or of pixels spread over its body."""
+    there = batch.points_part[row] > 0
+    size = batch.label.shape[-1]
+    if there.any():
+        x, y = batch.points[row][there].round().long().clamp(0, size - 1).T
+        return y, x, batch.points_part[row][there], batch.points_uv[row][there]
+    label = batch.label[row].long()
+    y, x = ((label > 0) & (label < SOME_PART)).nonzero().T
+    spread = torch.linspace(0, max(0, len(y) - 1), min(len(y), POINTS)).long()
+    y, x = y[spread], x[spread]
+    return y, x, label[y, x], batch.uv[row].float()[:, y, x].T
+
+
+def _cases(network: nn.Module, samples: Any, picker: CasePicker, reading: Reading) -> dict[Standing, list[DenseCase]]:
+    """The best, usual and worst pictures, looked at again."""
+    return {
+        standing: [_case(network, samples, place, reading) for place in places]
+        for standing, places in picker.chosen().items()
+    }
+
+
+def _case(network: nn.Module, samples: Any, place: int, reading: Reading) -> DenseCase:
+    batch = collate([samples[place]])
+    part, uv = (answer[0].cpu() for answer in network(normalise(batch.pictures.to(reading.device))).best())
+    label = batch.label[0].long()
+    full = bool(((label > 0) & (label < SOME_PART)).any())
+    there = batch.points_part[0] > 0
+    return DenseCase(
+        name=samples.data.name(int(batch.number[0])),
+        picture=np.ascontiguousarray(batch.pictures[0].permute(1, 2, 0).numpy()),
+        predicted_part=part.numpy(),
+        predicted_uv=uv.permute(1, 2, 0).float().numpy(),
+        true_part=label.masked_fill(label >= SOME_PART, 0).numpy() if full else None,
+        true_uv=batch.uv[0].permute(1, 2, 0).float().numpy() if full else None,
+        points=batch.points[0][there].numpy() if there.any() else None,
+        points_part=batch.points_part[0][there].numpy() if there.any() else None,
+        errors={"mask_iou": _overlap(part, label)},
+    )
+
+
+def _overlap(part: Tensor, label: Tensor) -> float:
+    known = label <= SOME_PART
+    either = (((part > 0) | (label > 0)) & known).sum()
+    return float((((part > 0) & (label > 0)) & known).sum() / either) if either else float("nan")
+
+
+def _card(
+    config: FinetuneDensePoseConfig,
+    chosen: Chosen,
+    variant: Variant,
+    distances: SurfaceDistances | None,
+    predictor: str,
+) -> Card:
+    layout = chosen.data.layout
+    return Card(
+        benchmark="dense-pose",
+        dataset=layout.dataset,
+        split=chosen.split,
+        count=len(chosen.indices),
+        samples_sha256=digest_names([chosen.data.name(number) for number in chosen.indices.tolist()]),
+        subject=config.subject,
+        mesh=layout.charts,
+        crops="squares from the labels, one person each",
+        rules={
+            "gps": {"one-k": "one k of 0.255 m", "k-per-part": "a k for each coarse part"}[variant],
+            "geodesics": "none" if distances is None else f"shortest paths over the edges of {distances.name}",
+            "points": f"the labelled ones, or {POINTS} pixels spread over the body",
+        },
+        labels_licence=layout.licence,
+        predictor=predictor,
+    )

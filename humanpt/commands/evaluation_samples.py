@@ -1,0 +1,122 @@
+"""Which samples an evaluation measures, and how they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from humanpt.commands.finetune_config import AnyConfig
+from humanpt.commands.finetune_families import FAMILIES
+from humanpt.engine.checkpoint import Header
+from humanpt.engine.report import Report
+from humanpt.engine.runtime import leave_signals_to_the_parent
+from humanpt.errors import ConfigError, InputError
+from humanpt.scoring.benchmarks import EVALUATION_SPLITS
+
+HELD_OUT = "held-out"
+"""The split of the samples that a run held out from its training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How samples are looked at."""
+
+    device: torch.device
+    """Where the network is."""
+    batch: int = 32
+    """Samples looked at together; without effect on the figures."""
+    workers: int = 2
+    """Processes that read pictures; 0 reads in this one."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.workers < 0:
+            raise ConfigError(f"batch is {self.batch} and workers {self.workers}; at least 1 and at least 0")
+
+    def batches(self, samples: Dataset[Any], collate: Callable[[list[Any]], Any]) -> Iterator[Any]:
+        """All samples in order, in batches."""
+        loader: DataLoader[Any] = DataLoader(
+            samples,
+            batch_size=self.batch,
+            num_workers=self.workers,
+            collate_fn=collate,
+            worker_init_fn=leave_signals_to_the_parent,
+        )
+        return iter(loader)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """The samples that are measured."""
+
+    spec: str
+    """What the user calls the data set."""
+    dataset: str
+    """Its name."""
+    split: str
+    """Which part of it, as a card tells."""
+    data: Any
+    """The data set, of the kind that the task opens."""
+    indices: NDArray[np.int64]
+    """Which samples."""
+
+    def samples(self, config: AnyConfig) -> Any:
+        """The samples as the task of a run measures them, every one of the indices."""
+        family = FAMILIES[config.kind]
+        samples: Any = family.samples(config, self.data, self.indices, training=False)
+        samples.indices = self.indices  # a run in training measures a part at most
+        return samples
+
+
+def choose_samples(
+    config: AnyConfig, header: Header, spec: str | None, split: str | None, most: int | None, report: Report
+) -> Chosen:
+    """Find the samples.
+
+    Args:
+        config: of the run that is measured.
+        header: of its checkpoint.
+        spec: a folder, or NAME:FOLDER; None takes the data of the run.
+        split: by the owners' name, or `HELD_OUT`; None takes what the run held out of its own data, else the part for
+            evaluation, or all.
+        most: so many at most, spread evenly; None takes all.
+        report: told what is generated.
+
+    Raises:
+        HumanptError: of some kind, if data are missing or damaged, or nothing was held out.
+    """
+    family, own = FAMILIES[config.kind], str(header.provenance.ledger["data"])
+    its_own = spec is None or _place(spec) == _place(own)
+    if split == HELD_OUT and not its_own:
+        raise ConfigError(f"--split {HELD_OUT} is a part of the run's own data, {own}; leave out --data")
+    held_out = its_own and split in (None, HELD_OUT)
+    spec = spec or own
+    wanted = config.split if held_out else split or EVALUATION_SPLITS.get(spec.partition(":")[0])
+    spec, data = family.open(replace(config, split=wanted), spec, report)
+    indices = family.split(config, data)[1] if held_out else np.arange(len(data))
+    if not len(indices):
+        raise InputError(f"{spec}: the run held nothing of it out; name other data with --data, or --split")
+    if most is not None:
+        indices = indices[np.linspace(0, len(indices), min(most, len(indices)), endpoint=False).astype(np.int64)]
+    dataset = str(family.about(data)["dataset"])
+    return Chosen(
+        spec=spec, dataset=dataset, split=HELD_OUT if held_out else wanted or "all", data=data, indices=indices
+    )
+
+
+def _place(spec: str) -> Path:
+    """The folder that a user's words name."""
+    name, colon, place = spec.partition(":")
+    return Path(place if colon else name).expanduser().resolve()
+
+
+def digest_names(names: Sequence[str]) -> str:
+    """Digest of names in their order, as cards tell it."""
+    return hashlib.sha256(b"".join(name.encode() + b"\0" for name in names)).hexdigest()
