@@ -6,8 +6,9 @@
 A file holds one row a person and picture: `imgname`, `center` (2,) and `scale` of the crop (side / 200), `pose_cam`
 (165,) of SMPL-X or (72,) of SMPL as rotation vectors about the axes of the camera, `shape` of the neutral model,
 `trans_cam` and `cam_ext`, whose last columns add up to the shift in the camera, `cam_int` (3, 3), `gtkps`, the joints
-in the picture, and `sub`, who it is. Fields of text and numbers are read, pickled ones (motion_info) are not touched. Joints in 3D and
-vertices follow from the user's neutral file; who has none gets NaN for joints, with their places in the picture.
+in the picture, and `sub`, who it is. Fields of text and numbers are read, pickled ones (motion_info) are not touched.
+Joints in 3D and vertices follow from the user's neutral file; who has none gets NaN for joints, with their places in
+the picture.
 
 Shapes have 10 or 11 numbers (BEDLAM 2: 16), of which humanpt's models take 10: bodies of more come out slightly
 different from the owners'. Pictures of close-up scenes are stored lying on their side, and are stood up.
