@@ -115,14 +115,39 @@ def bars(series: Mapping[str, Mapping[str, float]], xlabel: str, title: str) -> 
     return _svg(figure, f"{xlabel} {title}")
 
 
+def spread(series: Mapping[str, Mapping[float, Sequence[float]]], xlabel: str, ylabel: str) -> Markup:
+    """Means over repetitions, with a band from the least to the most and a dot for each.
+
+    Args:
+        series: name to the values at each place of the axis, which is logarithmic.
+    """
+    figure, axes = _axes(xlabel, ylabel)
+    axes.set_xscale("log")
+    for number, (name, values) in enumerate(series.items()):
+        places, colour = sorted(values), style(number)[0]
+        axes.fill_between(places, [min(values[x]) for x in places], [max(values[x]) for x in places], color=colour, alpha=0.12)
+        axes.plot(places, [np.mean(values[x]) for x in places], style(number)[1], color=colour, label=name, linewidth=1.6)
+        dots = [(x, y) for x in places for y in values[x]]
+        axes.plot(*zip(*dots, strict=True), ".", color=colour, markersize=5)
+    ticks = sorted({x for values in series.values() for x in values})
+    axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure, f"{ylabel} over {xlabel}")
+
+
 def scatter(x: ArrayLike, y: ArrayLike, xlabel: str, ylabel: str) -> Markup:
-    """Points in a square with its diagonal, for two measures (N,) of the same things in the same unit."""
+    """Points in a square with its diagonal, for two measures (N,) of the same things in the same unit.
+
+    Where the first is greater, below the diagonal, a point has the second colour, else the first.
+    """
     figure, axes = _axes(xlabel, ylabel)
     figure.set_size_inches(4.6, 4.3)
     first, second = np.asarray(x, float), np.asarray(y, float)
     most = 1.05 * float(max(first.max(), second.max()))
     axes.plot([0, most], [0, most], color="#64748b", linewidth=1, linestyle=":")
-    axes.scatter(first, second, s=9, color=COLOURS[0], alpha=0.35, linewidths=0, rasterized=len(first) > MOST_POINTS)
+    colours = np.where(second < first, COLOURS[1], COLOURS[0]).tolist()
+    axes.scatter(first, second, s=11, color=colours, alpha=0.5, linewidths=0, rasterized=len(first) > MOST_POINTS)
     axes.set(xlim=(0, most), ylim=(0, most), aspect="equal")
     return _svg(figure, f"{ylabel} over {xlabel}")
 
