@@ -122,6 +122,8 @@ def open_labelled(spec: str, split: str | None = None, *, subject: SubjectKind) 
     data = open_set(root, split)
     if data.layout.subject != subject:
         raise InputError(f"{spec}: has labels of a {data.layout.subject}, not of a {subject}; give another folder")
+    if data.layout.dataset != name:
+        raise InputError(f"{spec}: holds {data.layout.dataset}, not {name}; give {data.layout.dataset}:{root}")
     return data
 
 

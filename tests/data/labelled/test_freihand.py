@@ -77,7 +77,7 @@ def test_a_set_may_be_pickled_and_its_tables_are_read_once(root, monkeypatch):
     assert len(content) < 20_000
     again = pickle.loads(content)
     assert_allclose(again.labels(1).vertices, label.vertices)
-    monkeypatch.setattr("humanpt.data.labelled.number_tables._numbers", lambda path: 1 / 0)
+    monkeypatch.setattr("humanpt.data.labelled.number_tables.read_numbers", lambda path: 1 / 0)
     FreiHand(root)
 
 
