@@ -25,14 +25,16 @@ class Similarity(NamedTuple):
     """(..., 3), in the unit of the points."""
 
     def apply(self, points: Tensor) -> Tensor:
-        """(..., N, 3) points to (..., N, 3)."""
-        return self.scale[..., None, None] * (points @ self.rotation.mT) + self.shift[..., None, :]
+        """(..., N, 3) points to (..., N, 3), in their own precision under autocast too."""
+        with torch.autocast(points.device.type, enabled=False):  # half a float moves a person by millimetres
+            return self.scale[..., None, None] * (points @ self.rotation.mT) + self.shift[..., None, :]
 
 
 def fit_similarity(points: Tensor, targets: Tensor, *, mirror: bool = False) -> Similarity:
     """The similarity that brings points nearest to their targets, in the sum of squared distances.
 
-    Points that all coincide are brought to the centre of the targets, with scale 0.
+    In the precision of the points, under autocast too. Points that all coincide are brought to the centre of the
+    targets, with scale 0.
 
     Args:
         points: (..., N, 3).
@@ -46,11 +48,12 @@ def fit_similarity(points: Tensor, targets: Tensor, *, mirror: bool = False) -> 
     """
     if points.shape != targets.shape or points.ndim < 2 or points.shape[-1] != 3:
         raise ValueError(f"expected two (..., N, 3) sets, got {tuple(points.shape)} and {tuple(targets.shape)}")
-    centre, target_centre = points.mean(dim=-2), targets.mean(dim=-2)
-    spread = points - centre[..., None, :]
-    covariance = (targets - target_centre[..., None, :]).mT @ spread  # (..., 3, 3), target axes by source axes
-    rotation: Tensor = roma.procrustes(covariance) if mirror else nearest_rotation(covariance)
-    tiny = torch.finfo(points.dtype).tiny
-    scale = (rotation * covariance).sum(dim=(-2, -1)) / spread.square().sum(dim=(-2, -1)).clamp_min(tiny)
-    shift = target_centre - scale[..., None] * (rotation @ centre[..., None])[..., 0]
-    return Similarity(rotation, scale, shift)
+    with torch.autocast(points.device.type, enabled=False):
+        centre, target_centre = points.mean(dim=-2), targets.mean(dim=-2)
+        spread = points - centre[..., None, :]
+        covariance = (targets - target_centre[..., None, :]).mT @ spread  # (..., 3, 3), target axes by source axes
+        rotation: Tensor = roma.procrustes(covariance) if mirror else nearest_rotation(covariance)
+        tiny = torch.finfo(points.dtype).tiny
+        scale = (rotation * covariance).sum(dim=(-2, -1)) / spread.square().sum(dim=(-2, -1)).clamp_min(tiny)
+        shift = target_centre - scale[..., None] * (rotation @ centre[..., None])[..., 0]
+        return Similarity(rotation, scale, shift)

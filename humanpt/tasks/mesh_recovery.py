@@ -211,12 +211,13 @@ def truth_of(points: ModelPoints, batch: MeshBatch) -> MeshTruth:
     if batch.pose is None or shape is None:
         return MeshTruth(keypoints, vertices, None, None)
     known = batch.pose.isfinite().all(dim=(1, 2, 3)) & shape.isfinite().all(dim=1)
-    pose = turn_pose(points.body, batch.pose, batch.crop_from_cam)
-    if vertices is None:
-        whole_pose = torch.where(known[:, None, None, None], pose, points.body.identity_pose())
-        whole_shape = torch.where(known[:, None], shape, points.body.mean_shape())
-        _, vertices, _ = points(whole_shape, whole_pose)
-        vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
+    with torch.autocast(shape.device.type, enabled=False):  # half a float moves labels by millimetres
+        pose = turn_pose(points.body, batch.pose, batch.crop_from_cam)
+        if vertices is None:
+            whole_pose = torch.where(known[:, None, None, None], pose, points.body.identity_pose())
+            whole_shape = torch.where(known[:, None], shape, points.body.mean_shape())
+            _, vertices, _ = points(whole_shape, whole_pose)
+            vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
     return MeshTruth(keypoints, vertices, pose, shape)
 
 
@@ -230,6 +231,12 @@ def predict(network: MeshNetwork, batch: MeshBatch) -> Recovered:
     """
     image1, image2 = batch.views()
     predicted: MeshPrediction = network(image1, image2, intrinsics=batch.intrinsics)
+    with torch.autocast(batch.image1.device.type, enabled=False):  # half a float is millimetres, and many pixels
+        return _as_they_are(network, predicted, batch)
+
+
+def _as_they_are(network: MeshNetwork, predicted: MeshPrediction, batch: MeshBatch) -> Recovered:
+    """Out of the crops' cameras, and left hands mirrored back."""
     cam_from_crop = batch.crop_from_cam.mT
     keypoints, vertices = (points @ cam_from_crop.mT for points in (predicted.keypoints, predicted.vertices))
     pose, shape, transl = predicted.pose, predicted.shape, None

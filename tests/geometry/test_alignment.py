@@ -60,3 +60,13 @@ def test_points_that_coincide_go_to_the_centre_of_their_targets(points):
 def test_sets_of_other_shapes_are_refused(points):
     with pytest.raises(ValueError, match=r"\(5, 21, 3\) and \(5, 20, 3\)"):
         fit_similarity(points, points[:, :20])
+
+
+def test_mixed_precision_leaves_fits_as_they_are(points):
+    points = points.float()
+    moved = turned(points.double())[3].float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = fit_similarity(points, moved)
+        there = found.apply(points)
+    assert_close(found.rotation, turned(points.double())[0].float())
+    assert_close(there, moved)
