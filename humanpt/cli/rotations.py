@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from humanpt.cli.options import Json, Overrides, Resume, Seed, Steps
-from humanpt.cli.runs import INTERRUPTED, RESUME_ME
+from humanpt.cli.runs import given, leave_if_stopped
 
 
 def rotations(
@@ -29,13 +28,11 @@ def rotations(
     from humanpt.cli.console import Bars, print_json
     from humanpt.commands import rotation_study as command
 
-    given = {"seeds": seeds, "task.steps": steps, "seed": seed}
-    changes = [f"{name}={value}" for name, value in given.items() if value is not None]
+    changes = given({"seeds": seeds, "task.steps": steps, "seed": seed})
     with Bars() as report:
         study = command.run(command.RotationStudyConfig(), [*changes, *(overrides or [])], out, report, resume=resume)
     (print_json if json else _show)(study)
-    if study["interrupted"]:
-        sys.exit(INTERRUPTED if study["stopped_by"] == "SIGINT" else RESUME_ME)
+    leave_if_stopped(study)
 
 
 def _show(study: dict[str, Any]) -> None:
