@@ -1,7 +1,8 @@
 """BEDLAM (Black and others, A synthetic dataset of bodies exhibiting detailed lifelike animated motion, CVPR 2023).
 
-    ROOT/training_labels/all_npz_12_training/SCENE.npz     (all_npz_12_validation for the other split)
+    ROOT/training_labels/all_npz_12_training/SCENE.npz
     ROOT/training_images/SCENE/png/seq_000000/seq_000000_0000.png
+    and the same with "validation" in the place of "training"
 
 A file holds one row a person and picture: `imgname`, `center` (2,) and `scale` of the crop (side / 200), `pose_cam`
 (165,) of SMPL-X or (72,) of SMPL as rotation vectors about the axes of the camera, `shape` of the neutral model,
@@ -199,7 +200,7 @@ def open_set(root: Path, split: str | None = None) -> NpzBodies:
         raise InputError(f"{root}: no files all_npz_12_{split}/*.npz of BEDLAM; get them from {SITE}")
 
     def pictures(path: Path) -> Path:
-        places = [root / parent / path.stem / "png" for parent in ("training_images", "images", ".")]
+        places = [root / parent / path.stem / "png" for parent in (f"{split}_images", "images", ".")]
         return first_folder(places, SITE)
 
     return read_bodies("bedlam", split, found, pictures, licence=LICENCE, site=SITE, fingers=True)

@@ -27,7 +27,7 @@ from humanpt.errors import InputError
 
 SITE = "virtualhumans.mpi-inf.mpg.de/3DPW"
 SPLITS = ("train", "validation", "test")
-NEEDED = ("poses", "trans", "betas", "genders", "jointPositions", "campose_valid", "cam_poses", "cam_intrinsics")
+NEEDED = ("poses", "trans", "betas", "genders", "jointPositions", "cam_poses", "cam_intrinsics")
 LICENCE = "3DPW licence: non-commercial research; the user's own copy, not to be passed on"
 
 
@@ -74,17 +74,17 @@ def _tracks(root: Path, path: Path) -> list[Track]:
 def _track(root: Path, path: Path, sequence: str, content: dict[str, Any], person: int) -> Track:
     """One person of a file, in the frames that count."""
     try:
-        poses, transl, joints, betas, valid = (
-            np.asarray(content[name][person], np.float32)
-            for name in ("poses", "trans", "jointPositions", "betas", "campose_valid")
+        poses, transl, joints, betas = (
+            np.asarray(content[name][person], np.float32) for name in ("poses", "trans", "jointPositions", "betas")
         )
+        valid = np.asarray(content["campose_valid"][person]) if "campose_valid" in content else np.ones(len(poses))
         cameras = np.asarray(content["cam_poses"], np.float64)
         intrinsics = np.asarray(content["cam_intrinsics"], np.float64)
         gender = gender_of(content["genders"][person], str(path))
     except (IndexError, ValueError, TypeError) as error:
         raise InputError(f"{path}: person {person}: is damaged ({error}); get it again from {SITE}") from None
     counts = {len(poses), len(transl), len(joints), len(valid), len(cameras)}
-    if len(counts) > 1 or poses.shape[1:] != (72,) or joints.shape[1:] != (72,):
+    if len(counts) > 1 or poses.shape[1:] != (72,) or joints.shape[1:] != (72,) or transl.shape[1:] != (3,):
         raise InputError(
             f"{path}: person {person}: poses {poses.shape}, trans {transl.shape}, jointPositions {joints.shape}, "
             f"campose_valid {valid.shape} and cam_poses {cameras.shape} do not fit; get it again from {SITE}"

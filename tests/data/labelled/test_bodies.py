@@ -147,6 +147,20 @@ def test_frames_of_3dpw_without_a_camera_or_a_detection_are_left_out(tmp_path, m
     assert pickle.loads(pickle.dumps(data)).name(3) == names[3]
 
 
+def test_files_without_marks_of_valid_cameras_count_whole(tmp_path, man):
+    content = threedpw_content([man], "m")
+    del content["campose_valid"], content["poses2d"]
+    assert len(open_labelled(str(write_3dpw(tmp_path / "set", content)), subject="body")) == 4
+
+
+def test_a_body_of_a_gender_comes_from_that_file_alone(owned):
+    assert smpl.load("smpl", gender="male").layout.topology == "smpl_male"
+    assert smpl.load("smpl").layout.topology == "smpl_neutral"
+    assert smpl_bodies.owned_model("smpl", "female") is None
+    with pytest.raises(InputError, match=r"no SMPL_FEMALE\.npz"):
+        smpl.load("smpl", gender="female")
+
+
 def test_the_crop_of_3dpw_holds_all_joints(tmp_path, man):
     data = opened(tmp_path / "set", man)
     for index in range(len(data)):
