@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from humanpt.cli.options import Json, Overrides, Resume, Seed, Steps
+from humanpt.cli.options import Json, Overrides, Resume, Seed
 from humanpt.cli.runs import given, leave_if_stopped
 
 
 def rotations(
     out: Annotated[Path | None, typer.Option(help="Folder of the study.", show_default="runs/rotations-N")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Networks of each form.")] = 3,
-    steps: Steps = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each training.", show_default="3000")] = None,
     seed: Seed = None,
     resume: Resume = False,
     overrides: Overrides = None,
