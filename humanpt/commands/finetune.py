@@ -41,7 +41,7 @@ from humanpt.pages.finetuning import write_finetuning_report
 __all__ = ["LABELS", "REPORT", "SUMMARY", "load_finetuned", "run"]
 
 REPORT, LABELS = "report.html", "labels.json"
-WARM_UP = 0.05  # of the run, where the recipe does not say
+WARM_UP = 0.05  # of the cosine, where nobody says
 
 
 def run(
@@ -101,11 +101,10 @@ def run(
 
 def _settle(config: AnyConfig, where: torch.device, how: Precision, epoch_size: int) -> AnyConfig:
     """The config with what a run decides at its beginning, so that a resumed one goes on alike."""
-    if config.optim.cosine_steps is None:
-        steps = config.loop.total_steps(epoch_size)
-        warmup = round(WARM_UP * steps) if config.optim.warmup_steps is None else config.optim.warmup_steps
-        optim = replace(config.optim, cosine_steps=steps, warmup_steps=min(warmup, steps - 1))
-        config = replace(config, optim=optim)
+    optim = config.optim
+    cosine = optim.cosine_steps or config.loop.total_steps(epoch_size)
+    warmup = round(WARM_UP * cosine) if optim.warmup_steps is None else optim.warmup_steps
+    config = replace(config, optim=replace(optim, cosine_steps=cosine, warmup_steps=min(warmup, cosine - 1)))
     if config.attention == "auto":
         dtype = torch.bfloat16 if how == "bf16" else torch.float32
         config = replace(config, attention=fastest_attention(config.encoder, where, dtype))

@@ -28,7 +28,8 @@ class FinetuneConfig:
     encoder: CroCoConfig = field(default_factory=CroCoConfig)
     """Sizes of the pre-trained network; weights of ours bring their own."""
     optim: OptimConfig = field(default_factory=OptimConfig)
-    """Optimiser and schedule; where cosine_steps is none, the cosine ends with the run."""
+    """Optimiser and schedule, in steps. Where cosine_steps is none the cosine ends with the run, and where warmup_steps
+    is none the warm-up takes a twentieth of it."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Length, batch, and when to log, evaluate and save."""
     split: str | None = None
