@@ -66,7 +66,7 @@ def pose_protocol(
         protocol = PoseProtocol(
             keypoint_names=common,
             root=layout.root_names,
-            alignments=("raw", "root", "pa"),
+            alignments=("root", "pa", "raw"),
             mirror=benchmark.startswith("ho3d"),  # whose script is FreiHAND's
             mesh_alignment="own" if same_mesh else "keypoints",
             f_thresholds=(0.005, 0.015),

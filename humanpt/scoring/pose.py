@@ -137,16 +137,13 @@ class PoseScores:
 
     def result(self) -> PoseResult:
         """What was found so far."""
-        figures: dict[str, float] = {}
-        for kind in self.protocol.alignments:
-            prefix = PREFIX[kind]
-            figures |= {name: tally.mean() for name, tally in self._means.items() if _kind_of(name) == kind}
-            figures[f"{prefix}auc"] = self._keypoints[kind].area()
-            if kind in self._vertices:
-                figures[f"{prefix}mesh_auc"] = self._vertices[kind].area()
+        figures = {name: tally.mean() for name, tally in self._means.items()}
+        figures |= {f"{PREFIX[kind]}auc": tally.area() for kind, tally in self._keypoints.items()}
+        figures |= {f"{PREFIX[kind]}mesh_auc": tally.area() for kind, tally in self._vertices.items()}
+        figures = {name: figures[name] for name in sorted(figures, key=self._rank)}
         if self._tracks is not None:
             figures |= self._tracks.figures()
-        strictest = self.protocol.alignments[-1]
+        strictest = "pa" if "pa" in self.protocol.alignments else self.protocol.alignments[-1]
         per_point = (MM * self._keypoints[strictest].per_point()).tolist()
         mesh = self._vertices.get(strictest)
         thresholds = (MM * self.protocol.thresholds).tolist()
@@ -157,6 +154,13 @@ class PoseScores:
             curves={kind: (thresholds, tally.curve().tolist()) for kind, tally in self._keypoints.items()},
             samples=self.count,
         )
+
+    def _rank(self, name: str) -> tuple[bool, int, int]:
+        """Where a figure stands: lengths before shares, and by what is measured before how it is aligned."""
+        kind = _kind_of(name)
+        metrics = ("mpjpe_mm", "pve_mm", "f_at", "auc", "mesh_auc")
+        metric = next(place for place, known in enumerate(metrics) if name.removeprefix(PREFIX[kind]).startswith(known))
+        return kind == "raw" and "root" in self.protocol.alignments, metric, self.protocol.alignments.index(kind)
 
     def _align(self, kind: Alignment, predicted: Points, true: Points) -> Points:
         """Predictions brought to the truth by one of the alignments."""
