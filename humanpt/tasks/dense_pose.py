@@ -25,15 +25,18 @@ from humanpt.models.dense import DensePoseMaps, DensePoseNetwork
 from humanpt.models.vit import normalise
 from humanpt.render.overlay import colour_of
 from humanpt.tasks.dense_samples import (
+    POINTS,
     SOME_PART,
     DenseBatch,
     DensePoseConfig,
     DensePoseSamples,
     DenseSample,
     collate,
+    labelled_places,
 )
 
 __all__ = [
+    "POINTS",
     "DenseAnswers",
     "DenseBatch",
     "DensePoseConfig",
@@ -43,11 +46,12 @@ __all__ = [
     "DenseSample",
     "collate",
     "dense_losses",
+    "labelled_places",
     "predict",
+    "similarities",
 ]
 
 SHOWN = 4  # held-out pictures drawn while a run goes on
-POINTS = 150  # pixels of a fully labelled picture that are compared along the surface
 
 
 class DenseAnswers(NamedTuple):
@@ -189,18 +193,9 @@ def similarities(part: Tensor, uv: Tensor, batch: DenseBatch, distances: Surface
     Returns:
         (B,) float64 from 0 to 1, NaN for a sample without labelled body.
     """
-    found = []
+    found, batch = [], batch.to(torch.device("cpu"))
     for row in range(len(part)):
-        there = batch.points_part[row].cpu() > 0
-        if bool(there.any()):
-            x, y = batch.points[row].cpu()[there].round().long().clamp(0, part.shape[-1] - 1).T
-            true_part, true_uv = batch.points_part[row].cpu()[there], batch.points_uv[row].cpu()[there]
-        else:
-            label = batch.label[row].cpu()
-            y, x = ((label > 0) & (label < SOME_PART)).nonzero().T
-            spread = torch.linspace(0, max(0, len(y) - 1), min(len(y), POINTS)).long()
-            y, x = y[spread], x[spread]
-            true_part, true_uv = label[y, x].long(), batch.uv[row].float().cpu()[:, y, x].T
+        y, x, true_part, true_uv = labelled_places(batch, row)
         metres = distances.between(
             part[row][y, x].numpy(), uv[row][:, y, x].T.numpy(), true_part.numpy(), true_uv.numpy()
         )

@@ -30,6 +30,12 @@ from humanpt.models.dense import DenseHeadConfig
 SOME_PART, UNKNOWN = 254, 255
 """Labels of pixels: on the subject, but nobody said where; and of which nothing is said at all."""
 
+POINTS = 150
+"""Pixels of a fully labelled picture that are compared along the surface."""
+
+MOST_KEPT = 20_000
+"""Pictures of which a process keeps the exact labels."""
+
 Floats = NDArray[np.float32]
 
 
@@ -210,14 +216,39 @@ class DensePoseSamples(Dataset[DenseSample]):
     def _maps(self, number: int) -> NDArray[np.uint8] | None:
         """(H, W, 3) label and u, v in 255ths of every pixel of a picture, or None.
 
-        Exact maps take as long to draw as a picture of a video to decode ten times over, so each process keeps those
-        that it has drawn, about 10 kB a picture.
+        Exact maps take some sixty milliseconds to draw, a dozen times as long as all else about a sample. So each
+        process keeps those that it has drawn for training, 15 kB for a picture of 256 pixels.
         """
-        if number not in self._kept:
+        if number in self._kept:
+            packed = self._kept[number]
+        else:
             maps = self.data.maps(number)
-            self._kept[number] = None if maps is None else _packed(maps)
-        packed = self._kept[number]
+            packed = None if maps is None else _packed(maps)
+            if self.training and len(self._kept) < MOST_KEPT:
+                self._kept[number] = packed
         return None if packed is None else np.asarray(cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_COLOR))
+
+
+def labelled_places(batch: DenseBatch, row: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where a sample of a batch on the CPU has labels to compare along the surface.
+
+    Args:
+        batch: of any samples.
+        row: which of them.
+
+    Returns:
+        Rows and columns of pixels (N,), parts (N,) from 1, and u and v (N, 2): of its points where it has some, else of
+        up to `POINTS` pixels spread over its body.
+    """
+    there = batch.points_part[row] > 0
+    label = batch.label[row]
+    if bool(there.any()):
+        x, y = batch.points[row][there].round().long().clamp(0, label.shape[-1] - 1).T
+        return y, x, batch.points_part[row][there], batch.points_uv[row][there]
+    y, x = ((label > 0) & (label < SOME_PART)).nonzero().T
+    spread = torch.linspace(0, max(0, len(y) - 1), min(len(y), POINTS)).long()
+    y, x = y[spread], x[spread]
+    return y, x, label[y, x].long(), batch.uv[row].float()[:, y, x].T
 
 
 def _packed(maps: DenseMaps) -> bytes:
