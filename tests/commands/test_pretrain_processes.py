@@ -7,55 +7,24 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.engine.processes import FORKS, ROOT, Program, finish, free_port
+from tests.commands.processes import start as command_processes
+from tests.engine.processes import ROOT, Program, finish
 from tests.scenes import write_pairs
 
 SMALL = ["--recipe", "tiny", "--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--json"]
 SMALL += ["--set", "loop.log_every=2", "--set", "loop.save_every=3", "--set", "loop.tensorboard=false"]
 SMALL += ["--set", "workers=0", "--set", "probe.pictures=0", "--set", "attention=fused"]
 FOREVER = ["--steps", 100_000]
-FORKS.set_forkserver_preload(["tests.engine.toy_run", "humanpt.commands.pretrain"])
-
-
-def be_humanpt(words, variables, said):
-    """In a child of a server that has loaded torch: what `humanpt` does from a shell, with its words in files."""
-    os.setsid()
-    os.environ.update(variables)
-    for number, name in ((1, "out"), (2, "errors")):
-        os.dup2(os.open(f"{said}/{name}", os.O_WRONLY | os.O_CREAT), number)
-    import torch
-
-    from humanpt.cli.app import main
-
-    torch.set_num_threads(1)
-    sys.argv = ["humanpt", *words]
-    main()
-
-
-class Pretraining(Program):
-    """One process of a run."""
-
-    def __init__(self, words, variables):
-        self.said = Path(tempfile.mkdtemp())
-        self.process = FORKS.Process(target=be_humanpt, args=(words, variables, str(self.said)))
-        self.process.start()
-        self.pid = self.process.pid
-        Program.all.append(self)
 
 
 def start(words, size=1):
     """The processes of a run."""
-    words = ["pretrain", *SMALL, *map(str, words)]
-    shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if size > 1 else {} for rank in range(size)]
-    return [Pretraining(words, variables) for variables in ranks]
+    return command_processes(["pretrain", *SMALL, *words], size)
 
 
 def step_of(out):
