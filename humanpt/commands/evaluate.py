@@ -33,8 +33,9 @@ from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.scoring.benchmarks import EVALUATION_SPLITS, Changes
 from humanpt.scoring.card import Card
 from humanpt.scoring.predictions import Predictions
+from humanpt.scoring.submissions import sequence_frames, write_submission
 
-CARD, RESULTS = "card.json", "results.json"
+CARD, RESULTS, SUBMISSION = "card.json", "results.json", "submission.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class EvaluateConfig:
     """Of the benchmark's rules."""
     variant: Variant = "one-k"
     """Of GPS, for dense pose."""
+    submission: bool = False
+    """Whether to write what the benchmark's server takes, too."""
     batch: int = 32
     """Samples looked at together; without effect on the figures."""
     workers: int = 2
@@ -63,6 +66,8 @@ class EvaluateConfig:
             raise ConfigError(f"--benchmark {self.benchmark} needs its samples; add --data FOLDER")
         if self.most is not None and self.most < 1:
             raise ConfigError(f"most is {self.most}; at least 1 sample is measured")
+        if self.submission and self.most is not None:
+            raise ConfigError("a server wants all samples; leave out --most, or --submission")
 
     @property
     def spec(self) -> str | None:
@@ -107,6 +112,7 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
     else:
         card, figures, details = evaluate_classes(settings, network, chosen, reading, out, report, predictor)
     about = {"run": str(run), "task": settings.kind, "data": chosen.spec, "device": describe_device(where)}
+    about |= _submitted(config, chosen, benchmark, out)
     return _written(about, card, figures, details, out, time.monotonic() - begun)
 
 
@@ -145,6 +151,7 @@ def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report
     title = f"{predictions.name} on {benchmark}"
     card, figures, details = _meshes(source, chosen, config, benchmark, out, report, title)
     about = {"predictions": str(predictions), "task": f"{read.layout.subject}-mesh", "data": chosen.spec}
+    about |= _submitted(config, chosen, benchmark, out)
     return _written(about, card, figures, details, out, time.monotonic() - begun)
 
 
@@ -163,6 +170,20 @@ def _meshes(
         title=title,
     )
     return found.card, found.result.figures, found.details
+
+
+def _submitted(config: EvaluateConfig, chosen: Chosen, benchmark: str, out: Path) -> dict[str, str]:
+    """Write the file for the server, if one is wanted; where it is."""
+    if not config.submission:
+        return {}
+    if not (out / PREDICTIONS).is_file():
+        raise ConfigError(f"{benchmark}: no server takes predictions of this task; leave out --submission")
+    frames = None
+    if benchmark == "3dpw":
+        frames = sequence_frames(Path(chosen.spec.partition(":")[2] or chosen.spec).expanduser(), chosen.split)
+    path = out / SUBMISSION
+    write_submission(benchmark, Predictions(out / PREDICTIONS), path, split=chosen.split, frames=frames)
+    return {"submission": str(path)}
 
 
 def _written(

@@ -50,8 +50,8 @@ class DenseResult(NamedTuple):
     """What an evaluation found."""
 
     figures: dict[str, float]
-    """Shares of one: `gps`, `mask_iou`, `ap` over the thresholds, `ap50`, `ap75`, `ap_m`, `ap_l` by GPS, and
-    `gpsm_ap` and so on by GPSm; and where all pixels are labelled `part_accuracy` and `mean_iou`."""
+    """Shares of one: `gps`, `mask_iou`, `gps_ap` over the thresholds, `gps_ap50`, `gps_ap75`, `gps_ap_m`, `gps_ap_l`,
+    and `gpsm_ap` and so on by GPSm; and where all pixels are labelled `part_accuracy` and `mean_iou`."""
     per_part: dict[int, float]
     """Intersection over union of each part that occurs."""
     persons: int
@@ -81,7 +81,7 @@ class DenseScores:
         else:
             similarity = gps(person.distances.double(), widths(person.parts, self.variant))
             self._gps.append(float(similarity))
-            self._match("", similarity, person)
+            self._match("gps_", similarity, person)
             if person.overlap == person.overlap:
                 self._match("gpsm_", gpsm(similarity, torch.tensor(person.overlap)), person)
         self._overlaps.append(person.overlap)

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from humanpt.body.skeletons import HAND_21, SMPL_24
 from humanpt.data.labelled.ho3d import JOINTS as HO3D_JOINTS
 from humanpt.data.labelled.ho3d import OPENGL
-from humanpt.data.safe_pickle import unpickle
+from humanpt.data.labelled.threedpw import SITE
+from humanpt.data.safe_pickle import read_pickle, unpickle
 from humanpt.errors import InputError
 from humanpt.files import whole_file
 from humanpt.scoring.freihand import MANO_VERTICES
@@ -141,6 +142,20 @@ def _sequences(predictions: Predictions, path: Path, split: str, frames: Mapping
             for (number, at, _), points in zip(rows, found, strict=True):
                 joints[number, at] = points
             bundle.writestr(f"{split}/{sequence}.pkl", pickle.dumps({"jointPositions": joints}, protocol=2))
+
+
+def sequence_frames(root: Path, split: str) -> dict[str, int]:
+    """How many frames each sequence of a split of 3DPW has, by its name.
+
+    Raises:
+        InputError: if the files are missing or damaged.
+    """
+    found = {}
+    for path in sorted((root / "sequenceFiles" / split).glob("*.pkl")):
+        found[path.stem] = len(read_pickle(path, SITE)["poses"][0])
+    if not found:
+        raise InputError(f"{root}: no sequenceFiles/{split}/*.pkl; get them from {SITE}")
+    return found
 
 
 def check_sequences(path: Path, frames: Mapping[str, int]) -> None:

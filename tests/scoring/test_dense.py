@@ -23,15 +23,15 @@ def figures(variant, *people):
 def test_exact_points_are_1_in_all_figures():
     found = figures("one-k", person(0.0), person(0.0, area=200.0**2))
     assert set(found.values()) == {1.0}
-    assert {"gps", "ap", "ap50", "ap75", "ap_m", "ap_l", "gpsm_ap", "mask_iou"} <= set(found)
+    assert {"gps", "gps_ap", "gps_ap50", "gps_ap75", "gps_ap_m", "gps_ap_l", "gpsm_ap", "mask_iou"} <= set(found)
 
 
 def test_points_a_k_away_are_found_up_to_the_threshold_of_060():
     found = figures("one-k", person(ONE_K))
     assert found["gps"] == pytest.approx(0.6065, abs=5e-5)
-    assert found["ap50"] == 1
-    assert found["ap75"] == 0
-    assert found["ap"] == pytest.approx(3 / 10)  # 0.50, 0.55 and 0.60
+    assert found["gps_ap50"] == 1
+    assert found["gps_ap75"] == 0
+    assert found["gps_ap"] == pytest.approx(3 / 10)  # 0.50, 0.55 and 0.60
 
 
 def test_the_two_variants_differ_by_the_k_of_the_part():
@@ -42,7 +42,7 @@ def test_the_two_variants_differ_by_the_k_of_the_part():
 
 def test_a_quarter_of_overlap_halves_gpsm():
     found = figures("one-k", person(0.0, overlap=0.25))
-    assert found["ap"] == 1
+    assert found["gps_ap"] == 1
     assert found["gpsm_ap50"] == 1
     assert found["gpsm_ap"] == pytest.approx(1 / 10)  # 0.50 alone
 
