@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +53,8 @@ class Sample(NamedTuple):
     camera: str
     frame: str
     side: Hand
-    valid: tuple[bool, ...]
-    """Of the joints in its order."""
+    valid: bytes
+    """One byte for each of the joints in its order, 1 where it is valid."""
 
 
 class InterHand:
@@ -167,7 +168,7 @@ class InterHand:
         world = check.shaped(told, (2 * len(JOINTS), 3), where, "world_coord") * METRES
         first = HANDS.index(sample.side) * len(JOINTS)
         hand = world[first : first + len(JOINTS)]
-        valid = np.array(sample.valid)
+        valid = np.frombuffer(sample.valid, np.bool_)
         check.finite(hand[valid], where, "world_coord")
         hand = np.where(valid[:, None], (hand - position) @ turn.T, np.float32(np.nan))
         return hand[FROM_JOINTS]
@@ -255,12 +256,12 @@ def _samples(listed: Path) -> Iterator[Sample]:
                 if of_side[WRIST] and of_side.sum() >= FEWEST and annotation["hand_type"] in (side, "interacting"):
                     yield Sample(
                         file=picture["file_name"],
-                        capture=str(picture["capture"]),
-                        sequence=str(picture["seq_name"]),
-                        camera=str(picture["camera"]),
-                        frame=str(picture["frame_idx"]),
+                        capture=intern(str(picture["capture"])),
+                        sequence=intern(str(picture["seq_name"])),
+                        camera=intern(str(picture["camera"])),
+                        frame=intern(str(picture["frame_idx"])),
                         side=side,
-                        valid=tuple(of_side.tolist()),
+                        valid=of_side.tobytes(),
                     )
     except (KeyError, TypeError) as error:
         raise InputError(f"{listed}: lacks {error} somewhere, so it is no InterHand2.6M; get it from {SITE}") from None

@@ -1,5 +1,7 @@
 """DexYCB, written in its layout from free hands."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -12,15 +14,20 @@ from humanpt.errors import InputError
 from tests.data.labelled.written_sets import drawn_hands, write_dexycb, write_text
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hands():
     right, left = (drawn_hands(2, size=(640, 480), sides=(side,)) for side in ("right", "left"))
     return right + left
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, hands):
+    return write_dexycb(tmp_path_factory.mktemp("written") / "DexYCB", 2, cameras=SERIALS, hands=hands)
+
+
 @pytest.fixture
-def root(tmp_path, hands):
-    return write_dexycb(tmp_path / "DexYCB", 2, cameras=SERIALS, hands=hands)
+def root(tmp_path, written):
+    return shutil.copytree(written, tmp_path / "DexYCB")
 
 
 def test_labels_come_back_as_they_were_written_without_frames_before_the_hand(root, hands):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -9,15 +10,21 @@ import torch
 from numpy.testing import assert_allclose
 
 from humanpt.body.model import load_body_model
+from humanpt.data.image import read_image
 from humanpt.data.labelled import open_labelled
-from humanpt.data.labelled.freihand import FreiHand
+from humanpt.data.labelled.freihand import SIZE, VERSIONS, FreiHand
 from humanpt.errors import InputError
 from tests.data.labelled.written_sets import drawn_hands, write_freihand
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write_freihand(tmp_path_factory.mktemp("written") / "FreiHAND", 3)
+
+
 @pytest.fixture
-def root(tmp_path):
-    return write_freihand(tmp_path / "FreiHAND", 3)
+def root(tmp_path, written):
+    return shutil.copytree(written, tmp_path / "FreiHAND")
 
 
 def test_labels_come_back_as_they_were_written(tmp_path):
@@ -155,3 +162,17 @@ def test_labels_that_are_not_known_are_told(root):
 def test_a_split_that_it_does_not_have_is_told(root):
     with pytest.raises(InputError, match=r"no split 'test'; there are training, gs, hom, sample, auto, evaluation"):
         FreiHand(root, "test")
+
+
+def test_real_pictures_have_its_size_and_recur_in_its_versions(samples):
+    folder = samples / "freihand"
+    content = json.loads((folder / "test_freihand.json").read_text())
+    points = {note["image_id"]: np.array(note["keypoints"]) for note in content["annotations"]}
+    photographs = {number % 32560 for number in points}
+    assert len(photographs) * len(VERSIONS) == len(points) == 8
+    for photograph in photographs:
+        numbers = [photograph + 32560 * version for version in range(len(VERSIONS))]
+        pictures = [read_image(folder / f"{number:08d}.jpg").astype(int) for number in numbers]
+        assert all(picture.shape == (SIZE, SIZE, 3) for picture in pictures)
+        assert all(np.array_equal(points[number], points[numbers[0]]) for number in numbers)
+        assert all(np.abs(pictures[0] - other).mean() > 10 for other in pictures[1:])

@@ -7,6 +7,7 @@ joints and files, and returns the folder. Nothing here uses the readers.
 import json
 import pickle
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ def camera(width, height, focal=1.6):
 
 
 def drawn_hands(count, *, size=(224, 224), sides=("right",), seed=0, mano=False):
-    """Hands in natural poses, turned any way, drawn over a ground of two colours.
+    """Hands in natural poses, turned any way, drawn over a ground of two colours; a new list of them.
 
     Args:
         count: how many.
@@ -53,6 +54,11 @@ def drawn_hands(count, *, size=(224, 224), sides=("right",), seed=0, mano=False)
         seed: other seeds draw others.
         mano: take the user's MANO, in poses of its own, instead of Anny's hand with every second vertex.
     """
+    return list(_drawn.__wrapped__(count, size, sides, seed, True) if mano else _drawn(count, size, sides, seed, False))
+
+
+@lru_cache(maxsize=32)
+def _drawn(count, size, sides, seed, mano):
     rng = np.random.default_rng(seed)
     models = {side: load_body_model("mano" if mano else "anny-hand", side=side) for side in set(sides)}
     posers = {side: HandPoses(model) for side, model in models.items() if not mano}
