@@ -52,7 +52,7 @@ def lines(
 
     Args:
         series: name to (x, y); an empty one is left out, but keeps its colour.
-        dots: mark every point, for curves of few.
+        dots: mark every point, for curves of few; a single one always is.
         levels: heights to mark by a dotted grey line, each with its name.
         legend: name the curves in the chart; a page that shows the same ones often names them once by `swatch`.
         log: heights by their logarithm; what is not above zero is left out.
@@ -67,7 +67,16 @@ def lines(
         if len(x):
             x, y = thinned(x, y)
             colour, dash = style(number)
-            axes.plot(x, y, dash, color=colour, label=name, linewidth=1.6, marker="o" if dots else None, markersize=3)
+            axes.plot(
+                x,
+                y,
+                dash,
+                color=colour,
+                label=name,
+                linewidth=1.6,
+                marker="o" if dots or len(x) == 1 else None,
+                markersize=3,
+            )
     for name, height in (levels or {}).items():
         axes.axhline(height, color="#64748b", linestyle=":", linewidth=1)
         axes.annotate(
@@ -125,8 +134,12 @@ def spread(series: Mapping[str, Mapping[float, Sequence[float]]], xlabel: str, y
     axes.set_xscale("log")
     for number, (name, values) in enumerate(series.items()):
         places, colour = sorted(values), style(number)[0]
-        axes.fill_between(places, [min(values[x]) for x in places], [max(values[x]) for x in places], color=colour, alpha=0.12)
-        axes.plot(places, [np.mean(values[x]) for x in places], style(number)[1], color=colour, label=name, linewidth=1.6)
+        axes.fill_between(
+            places, [min(values[x]) for x in places], [max(values[x]) for x in places], color=colour, alpha=0.12
+        )
+        axes.plot(
+            places, [np.mean(values[x]) for x in places], style(number)[1], color=colour, label=name, linewidth=1.6
+        )
         dots = [(x, y) for x in places for y in values[x]]
         axes.plot(*zip(*dots, strict=True), ".", color=colour, markersize=5)
     ticks = sorted({x for values in series.values() for x in values})

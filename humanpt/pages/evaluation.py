@@ -25,15 +25,16 @@ from humanpt.pages.cases import STANDINGS, Case, Cases, Standing, SurfaceErrors
 from humanpt.pages.charts import Series, bars, confusion_matrix, lines
 from humanpt.pages.dense_pictures import DenseCase, draw_dense, part_colours
 from humanpt.pages.page import write_page
-from humanpt.pages.scores import score, told
+from humanpt.pages.scores import ALIGNMENTS, by_alignment, leading, score, told
 
 HEADLINE = 6  # figures that stand large at the top; all are in the table
+CAPTION = 3  # figures of a single case
 LISTED = 4  # names of a card's list that are told
 Binned: TypeAlias = Sequence[tuple[str, int, float]]
 """For each range of something its name, how many samples it has, and their mean error in millimetres."""
 Calibration: TypeAlias = Sequence[tuple[float, float, int]]
 """For each range of the confidence its mean, what was measured there, and how many samples it has."""
-ALIGNED = {"raw": "as predicted", "root": "roots together", "pa": "after Procrustes"}
+ALIGNED = {"raw": ALIGNMENTS["raw_"], "root": ALIGNMENTS[""], "pa": ALIGNMENTS["pa_"]}
 HEADINGS: Mapping[Standing, str] = {"best": "The best", "median": "Around the median", "worst": "The worst"}
 
 
@@ -271,8 +272,8 @@ def _head(title: str, card: Mapping[str, Any], figures: Mapping[str, float], not
     return {
         "title": title,
         "subtitle": ", ".join([*where, *count]),
-        "headline": [(told(name, value), score(name).title) for name, value in list(figures.items())[:HEADLINE]],
-        "figures": [(score(name).title, told(name, value)) for name, value in figures.items()],
+        "headline": [(told(name, value), score(name).title) for name, value in leading(figures, HEADLINE).items()],
+        "figures": by_alignment(figures),
         "card": card_rows(card),
         "notes": notes,
     }
@@ -281,7 +282,7 @@ def _head(title: str, card: Mapping[str, Any], figures: Mapping[str, float], not
 def _caption(case: Case | DenseCase) -> dict[str, Any]:
     return {
         "name": case.name,
-        "errors": [(score(name).title, told(name, value)) for name, value in case.errors.items()],
+        "errors": [(score(name).title, told(name, value)) for name, value in leading(case.errors, CAPTION).items()],
     }
 
 
@@ -291,7 +292,7 @@ def _card_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        first = ", ".join(str(item).replace("_", " ") for item in value[:LISTED])
+        first = ", ".join(_card_value(item).replace("_", " ") for item in value[:LISTED])
         return first if len(value) <= LISTED else f"{len(value)}: {first}, …"
     text = str(value)
     return f"{text[:16]}…" if len(text) == 64 and set(text) <= set("0123456789abcdef") else text

@@ -14,9 +14,9 @@ from humanpt.data.image import Rgb
 from humanpt.pages.case_pictures import draw_case, heat_key, heat_limit, tile_names
 from humanpt.pages.cases import Case
 from humanpt.pages.charts import Series, bars, scatter, swatch
-from humanpt.pages.evaluation import Binned, binned_bars, card_rows, share_curves
+from humanpt.pages.evaluation import CAPTION, Binned, binned_bars, card_rows, share_curves
 from humanpt.pages.page import write_page
-from humanpt.pages.scores import score, told
+from humanpt.pages.scores import leading, score, told
 
 HEADLINE = 4  # figures whose change stands large at the top
 
@@ -108,7 +108,7 @@ def _figures(a: Evaluated, b: Evaluated, *, judge: bool) -> list[dict[str, Any]]
 def _headline(a: Evaluated, b: Evaluated) -> list[tuple[str, str, str]]:
     """How the first figures change from the first run to the second, in words, and whether that is good or bad."""
     changed = []
-    for name, value in list(a.figures.items())[:HEADLINE]:
+    for name, value in leading(a.figures, HEADLINE).items():
         if not value or name not in b.figures:
             continue
         figure, change = score(name), (b.figures[name] - value) / abs(value)
@@ -160,7 +160,9 @@ def _cards(a: Evaluated, b: Evaluated) -> list[tuple[str, str, str, bool]]:
 
 def _pair(case: Case, other: Case, first: str, second: str, limit_mm: float | None) -> dict[str, Any]:
     def told_of(some: Case) -> str:
-        return ", ".join(f"{score(name).title} {told(name, value)}" for name, value in some.errors.items())
+        return ", ".join(
+            f"{score(name).title} {told(name, value)}" for name, value in leading(some.errors, CAPTION).items()
+        )
 
     pictures: list[tuple[str, Rgb, str]] = [
         (first, draw_case(case, limit_mm), told_of(case)),

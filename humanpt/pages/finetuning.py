@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ HOW_IT_WENT = {
     "peak_memory_gib": ("peak memory (GiB)", 1.0),
 }
 HEADLINE = 4  # held-out figures that stand large at the top
+LEAST_HEIGHT = 180  # of a shown picture, pixels
 
 
 def write_finetuning_report(
@@ -59,7 +61,7 @@ def write_finetuning_report(
         finals=[(score(name).title, told(name, value)) for name, value in heldout.items()],
         heldout=[_heldout_chart(log, name, levels.get(name, {})) for name in heldout if not _is_level(name, heldout)],
         training=_training_charts(log, heldout),
-        panels=panels,
+        panels={name.replace("/", " "): _enlarged(picture) for name, picture in panels.items()},
         settings=json.dumps(summary.get("config", {}), indent=2),
     )
 
@@ -88,6 +90,14 @@ def _setting(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("trained", TUNED.get(str(summary.get("tune")), "")),
     ]
     return [(name, text) for name, text in rows if text]
+
+
+def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture of at least some height, so that crops of small networks can be made out."""
+    ratio = LEAST_HEIGHT / picture.shape[0]
+    if ratio <= 1:
+        return picture
+    return np.asarray(cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _is_level(name: str, heldout: Mapping[str, float]) -> bool:

@@ -32,6 +32,12 @@ _HIGH = re.compile(r"^top\d|accuracy|mean_per_class|(^|_)(auc|pck|ap|ar|gps|gpsm
 _COUNTS = re.compile(r"count$|samples$|^n$|seed|step|epoch|missing")
 
 
+ALIGNMENTS: Mapping[str, str] = {"raw_": "as predicted", "": "roots together", "pa_": "after Procrustes"}
+"""What was done to points before they were measured, by how a figure's name begins."""
+LEADING = ("pa_mpjpe_mm", "mpjpe_mm", "pa_pve_mm", "pve_mm", "pa_f_at_5", "pa_f_at_15")
+"""The figures that most tables of papers have, first of all."""
+
+
 def score(name: str) -> Figure:
     """How a figure is told on a page.
 
@@ -63,6 +69,33 @@ def told(name: str, value: float | None) -> str:
     if value is None or not figure.unit:
         return text
     return text + ("" if figure.unit in ("%", "°") else " ") + figure.unit
+
+
+def leading(figures: Mapping[str, float], count: int) -> dict[str, float]:
+    """So many figures that matter most: those of `LEADING`, then the others in their order."""
+    names = [name for name in LEADING if name in figures] + [name for name in figures if name not in LEADING]
+    return {name: figures[name] for name in names[:count]}
+
+
+def by_alignment(figures: Mapping[str, float]) -> tuple[list[str], list[tuple[str, list[str]]], list[tuple[str, str]]]:
+    """Figures as a table of measures by alignments, and the rest as a list.
+
+    Returns:
+        What the columns are called; each row's title and values, "" where there is none; and titles and values of the
+        figures that are measured but one way.
+    """
+    bases = {name.removeprefix("raw_").removeprefix("pa_"): None for name in figures}
+    several = [base for base in bases if f"raw_{base}" in figures or f"pa_{base}" in figures]
+    columns = [prefix for prefix in ALIGNMENTS if any(prefix + base in figures for base in several)]
+    rows = [
+        (
+            score(base).title,
+            [told(prefix + base, figures[prefix + base]) if prefix + base in figures else "" for prefix in columns],
+        )
+        for base in several
+    ]
+    rest = [(score(name).title, told(name, figures[name])) for name in bases if name not in several]
+    return [ALIGNMENTS[prefix] for prefix in columns], rows, rest
 
 
 def _title(bare: str) -> str:

@@ -61,7 +61,8 @@ def test_an_evaluation_shows_its_figures_its_card_and_its_cases(tmp_path):
     for piece in ("mine &lt;on&gt; FreiHAND", "6.25 mm", "PA-MPJPE", "0.700", "3,960 samples", "abababababababab…"):
         assert piece in text
     assert "c&lt;d&gt;" in text
-    assert "root" not in text  # the card says nothing of it
+    assert "<dt>split</dt>" in (tmp_path / "report.html").read_text()
+    assert "<dt>root</dt>" not in (tmp_path / "report.html").read_text()  # the card says nothing of it
     assert pictures_in(tmp_path / "report.html") == 4
     assert charts_in(tmp_path / "report.html") == 4
     assert asks_for_nothing(tmp_path / "report.html")

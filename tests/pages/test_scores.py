@@ -2,7 +2,7 @@
 
 import pytest
 
-from humanpt.pages.scores import score, told
+from humanpt.pages.scores import by_alignment, leading, score, told
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,26 @@ def test_great_lengths_have_fewer_decimals_and_nothing_is_a_dash():
     assert told("mpjpe_mm", 123.456) == "123.5 mm"
     assert told("acceleration_mm_per_s2", 1234.5) == "1,234 mm/s²"
     assert told("mpjpe_mm", None) == "-"
+
+
+FIGURES = {"raw_mpjpe_mm": 90.0, "mpjpe_mm": 20.0, "pa_mpjpe_mm": 6.0, "pa_auc": 0.8, "acceleration_mm_per_s2": 7.0}
+
+
+def test_what_papers_tell_comes_first():
+    assert list(leading(FIGURES, 3)) == ["pa_mpjpe_mm", "mpjpe_mm", "raw_mpjpe_mm"]
+    assert leading({"top1": 0.5}, 3) == {"top1": 0.5}
+
+
+def test_figures_stand_in_the_column_of_their_alignment():
+    columns, rows, rest = by_alignment(FIGURES)
+    assert columns == ["as predicted", "roots together", "after Procrustes"]
+    assert rows == [("MPJPE", ["90.00 mm", "20.00 mm", "6.00 mm"]), ("AUC", ["", "", "0.800"])]
+    assert rest == [("acceleration", "7.00 mm/s²")]
+
+
+def test_figures_without_alignment_are_a_list():
+    assert by_alignment({"top1": 0.5, "mean_per_class": 0.25}) == (
+        [],
+        [],
+        [("top-1 accuracy", "50.0%"), ("mean accuracy per class", "25.0%")],
+    )
