@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from humanpt import __version__
-from humanpt.cli import finetune, pairs, runs
+from humanpt.cli import evaluate, finetune, pairs, runs
 from humanpt.cli.options import Json
 from humanpt.errors import HumanptError
 
@@ -113,3 +113,4 @@ def doctor(
 for command in (pairs.mkpairs, runs.pretrain, runs.report, runs.export, doctor):
     app.command()(command)
 app.add_typer(finetune.app, name="finetune")
+app.add_typer(evaluate.app, name="eval")
