@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from humanpt.body import skeletons
 from humanpt.body.model import BodyLayout, BodyMesh, BodyModel, Side, corner_uv
-from humanpt.body.smpl_files import BETAS, KINDS, Gender, Kind, choose, read
+from humanpt.body.smpl_files import BETAS, BETAS_OF_WHOLE, EXPRESSIONS, KINDS, Gender, Kind, choose, read
 from humanpt.errors import InputError, OutputError
 from humanpt.geometry.rotations import mirror_x
 
@@ -76,6 +76,7 @@ class SmplModel(BodyModel):
         """
         super().__init__(layout)
         self.kind = kind
+        self.betas = sum(name.startswith("beta") for name in layout.shape_names)
         self.layer = layer
         self.mirrored = mirrored
         self.keypoint_vertices = {
@@ -116,9 +117,9 @@ class SmplModel(BodyModel):
             pose = mirror_x(pose)
         shape, pose = shape.expand(batch, -1), pose.expand(batch, -1, -1, -1)
         given = {name: pose[:, first:end] for name, (first, end) in self.kind.poses.items()}
-        given["betas"] = shape[:, :BETAS]
-        if shape.shape[1] > BETAS:
-            given["expression"] = shape[:, BETAS:]
+        given["betas"] = shape[:, : self.betas]
+        if shape.shape[1] > self.betas:
+            given["expression"] = shape[:, self.betas :]
         posed = self.layer(**given)
         vertices = posed.vertices * self.axes + transl[:, None]
         joints = posed.joints[:, : len(self.layout.joint_names)] * self.axes + transl[:, None]
@@ -152,11 +153,13 @@ class SmplModel(BodyModel):
         return torch.from_numpy(values).to(self.canonical)
 
 
-def load(name: str, *, side: Literal["right", "left"] = "right", gender: Gender | None = None) -> SmplModel:
+def load(
+    name: str, *, side: Literal["right", "left"] = "right", gender: Gender | None = None, betas: int = BETAS
+) -> SmplModel:
     """Load one of `KINDS` from the user's files; neutral bodies come before others, .npz before .pkl.
 
     A left MANO is read from its own file, or else is the mirrored right one. With a gender, a body is of that file or
-    of none.
+    of none. More than `BETAS` shape values take a file that has them.
 
     Raises:
         InputError: if there is no file, it is damaged or of another kind, or the package `smplx` is not installed.
@@ -166,7 +169,10 @@ def load(name: str, *, side: Literal["right", "left"] = "right", gender: Gender 
     hand: Side = side if kind.subject == "hand" else "none"
     path, mirrored = choose(kind, hand, gender)
     arrays, parents = read(name, path)
-    layer, vertex_ids = _in_package(kind, path, arrays)
+    there = arrays["shapedirs"].shape[2] - (EXPRESSIONS if name == "smplx" else 0)
+    if betas > BETAS and there < BETAS_OF_WHOLE:
+        raise InputError(f"{path}: has no {BETAS_OF_WHOLE} shape values, of which {betas} are needed; see {kind.site}")
+    layer, vertex_ids = _in_package(kind, path, arrays, betas)
     points, corners = arrays.get("vt", np.zeros((1, 2))), arrays.get("ft", np.zeros_like(arrays["f"]))
     expression = [f"expression{index}" for index in range(BETAS)] if name == "smplx" else []
     layout = BodyLayout(
@@ -179,7 +185,7 @@ def load(name: str, *, side: Literal["right", "left"] = "right", gender: Gender 
         joint_names=kind.joint_names,
         parents=parents,
         keypoint_names=skeletons.HAND_21 if kind.subject == "hand" else skeletons.BODY_23,
-        shape_names=(*(f"beta{index}" for index in range(BETAS)), *expression),
+        shape_names=(*(f"beta{index}" for index in range(betas)), *expression),
         part_names=skeletons.HAND_PARTS if kind.subject == "hand" else skeletons.BODY_PARTS,
         licence=f"the user's own licence, see {kind.site}",
         credit=f"{kind.title}, Max Planck Institute for Intelligent Systems",
@@ -188,7 +194,7 @@ def load(name: str, *, side: Literal["right", "left"] = "right", gender: Gender 
     return SmplModel(layout, kind, layer, vertex_ids, uv, mirrored=mirrored)
 
 
-def _in_package(kind: Kind, path: Path, arrays: dict[str, np.ndarray]) -> tuple[nn.Module, dict[str, int]]:
+def _in_package(kind: Kind, path: Path, arrays: dict[str, np.ndarray], betas: int) -> tuple[nn.Module, dict[str, int]]:
     """The model as the package computes it, and the package's table of vertices at key points.
 
     Raises:
@@ -210,13 +216,15 @@ def _in_package(kind: Kind, path: Path, arrays: dict[str, np.ndarray]) -> tuple[
         warnings.simplefilter("ignore")  # of NumPy, that a tensor is no array
         build = getattr(smplx, kind.layer)
         if kind.options.get("ext") != "npz":
-            return build("", data_struct=Struct(**numbers), **kind.options), vertex_ids[kind.vertex_ids]
+            return build("", data_struct=Struct(**numbers), num_betas=betas, **kind.options), vertex_ids[
+                kind.vertex_ids
+            ]
         # SMPL-X takes a file alone, so it gets one without pickles; that of its owners has some
         try:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 copy = Path(folder) / "arrays.npz"
                 np.savez(copy, **numbers)
-                return build(str(copy), **kind.options), vertex_ids[kind.vertex_ids]
+                return build(str(copy), num_betas=betas, **kind.options), vertex_ids[kind.vertex_ids]
         except OSError as error:
             raise OutputError(
                 f"{path}: no temporary file can hold its arrays ({error.strerror or error}); "

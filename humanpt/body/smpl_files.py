@@ -22,7 +22,10 @@ Gender = Literal["neutral", "male", "female"]
 NEEDED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 OPTIONAL = ("vt", "ft")
 BETAS = 10
-"""Shape values (and, for SMPL-X, expression values) that are used; files hold up to 300 and 100."""
+"""Shape values (and, for SMPL-X, expression values) that are used unless more are asked for."""
+
+BETAS_OF_WHOLE, EXPRESSIONS = 300, 100
+"""Shape values, and after them SMPL-X's expression values, in a file that has not been cut down to 10."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ in the picture, and `sub`, who it is. Fields of text and numbers are read, pickl
 Joints in 3D and vertices follow from the user's neutral file; who has none gets NaN for joints, with their places in
 the picture.
 
-Shapes have 10 or 11 numbers (BEDLAM 2: 16), of which humanpt's models take 10: bodies of more come out slightly
-different from the owners'. Pictures of close-up scenes are stored lying on their side, and are stood up.
+Shapes have 10 or 11 numbers (BEDLAM 2: 16): vertices and joints are of all of them, which takes a file of the model with
+300, while the `shape` of a label has the first ten, as humanpt's models do. Pictures of close-up scenes are stored lying on their side, and are stood up.
 
 AGORA in the same form is read here too; see agora.py.
 
@@ -140,7 +140,7 @@ class NpzBodies:
             FileBody(
                 kind=rows.kind,
                 gender="neutral",
-                betas=rows.shape[row],
+                betas=rows.shape[row] if self._fingers else rows.shape[row, :10],
                 pose=rows.pose[row],
                 transl=np.zeros(3, np.float32),
                 cam_from_world=cam_from_body,

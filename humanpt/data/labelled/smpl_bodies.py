@@ -29,6 +29,9 @@ from humanpt.geometry.rotations import rotvec_to_rotmat
 FILE_AXES = np.array([1.0, -1.0, -1.0])
 """What turns the axes of SMPL's files (y up, z ahead) into humanpt's, and back."""
 
+EXPRESSED = BETAS
+"""Expression values that follow the shape values of our SMPL-X."""
+
 GENDERS: dict[str, Gender] = {"m": "male", "male": "male", "f": "female", "female": "female", "neutral": "neutral"}
 """How data sets call the model that a person was fitted with."""
 
@@ -42,7 +45,7 @@ class FileBody:
     gender: Gender
     """Whose file it was fitted with."""
     betas: Floats
-    """(S,) shape values of that file."""
+    """(S,) shape values of that file, ten or more."""
     pose: Floats
     """(J, 3) rotation vectors about the axes of the file."""
     transl: Floats
@@ -60,7 +63,7 @@ class CameraBody:
     pose: Floats
     """(J, 3, 3) as humanpt's models take it."""
     shape: Floats | None
-    """(S,) shape values of the neutral model; None for bodies of another."""
+    """(S,) shape values of the neutral model, the first ten and no expression; None for bodies of another."""
     transl: Floats | None
     """(3,) metres; None where the shape is None, or the model's file is not here and the data set tells no root."""
     vertices: Floats | None
@@ -87,11 +90,12 @@ def gender_of(told: object, where: str) -> Gender:
 
 
 @lru_cache(maxsize=6)
-def owned_model(kind: str, gender: Gender) -> BodyModel | None:
+def owned_model(kind: str, gender: Gender, betas: int = BETAS) -> BodyModel | None:
     """The model if the user has its file of that gender, loaded once in each process.
 
     Raises:
-        InputError: if the file is damaged or of another kind, or the package `smplx` is not installed.
+        InputError: if the file is damaged, of another kind or has fewer shape values, or the package `smplx` is not
+            installed.
     """
     title = KINDS[kind].title
     stems = {stem for stem in files.MODELS[title] if stem.endswith(f"_{gender.upper()}")}
@@ -99,7 +103,7 @@ def owned_model(kind: str, gender: Gender) -> BodyModel | None:
         return None
     from humanpt.body import smpl
 
-    return cast("BodyModel", smpl.load(kind, gender=gender).eval())
+    return cast("BodyModel", smpl.load(kind, gender=gender, betas=betas).eval())
 
 
 def in_camera(body: FileBody) -> CameraBody:
@@ -111,12 +115,12 @@ def in_camera(body: FileBody) -> CameraBody:
     turn, shift = body.cam_from_world[:3, :3], body.cam_from_world[:3, 3]
     pose = rotvec_to_rotmat(torch.from_numpy(body.pose).double()).numpy()
     pose[0] = FILE_AXES[:, None] * (turn @ pose[0])
-    model = owned_model(body.kind, body.gender)
-    shape = body.betas[:BETAS]
+    told = body.betas if body.betas[BETAS:].any() else body.betas[:BETAS]
+    model = owned_model(body.kind, body.gender, len(told))
+    shape = np.pad(told, (0, EXPRESSED if body.kind == "smplx" else 0))  # data sets tell no expression
     root: NDArray[np.floating] | None = None  # where the file has the root joint at rest
     if model is not None:
-        shape = np.pad(shape, (0, len(model.layout.shape_names) - len(shape)))  # SMPL-X: no expression is told
-        root = _root_at_rest(body.kind, body.gender, shape.tobytes())
+        root = _root_at_rest(body.kind, body.gender, len(told), shape.tobytes())
     elif body.root is not None:
         root = body.root - body.transl
     transl = None if root is None else turn @ (root + body.transl) + shift - FILE_AXES * root
@@ -130,7 +134,7 @@ def in_camera(body: FileBody) -> CameraBody:
     neutral = body.gender == "neutral"
     return CameraBody(
         pose=pose.astype(np.float32),
-        shape=shape.astype(np.float32) if neutral else None,
+        shape=np.delete(shape, np.s_[BETAS : len(told)]).astype(np.float32) if neutral else None,
         transl=None if transl is None or not neutral else transl.astype(np.float32),
         vertices=vertices,
         points=points,
@@ -138,9 +142,9 @@ def in_camera(body: FileBody) -> CameraBody:
 
 
 @lru_cache(maxsize=256)
-def _root_at_rest(kind: str, gender: Gender, shape: bytes) -> NDArray[np.float64]:
+def _root_at_rest(kind: str, gender: Gender, betas: int, shape: bytes) -> NDArray[np.float64]:
     """(3,) where a model's file has the root joint, metres, in the axes of the file."""
-    model = owned_model(kind, gender)
+    model = owned_model(kind, gender, betas)
     assert model is not None
     with torch.no_grad():
         values = torch.from_numpy(np.frombuffer(shape, np.float32).copy())[None]

@@ -271,6 +271,30 @@ def test_bedlam_comes_out_as_its_authors_compute_it(tmp_path, dressed, owned_smp
     assert set(data.groups) == {0}
 
 
+def test_the_eleventh_shape_value_counts(tmp_path, smplx_file, own_cache):
+    small = dict(np.load(smplx_file))
+    directions = np.zeros((*small["shapedirs"].shape[:2], 400), np.float32)
+    directions[..., :10], directions[..., 300:310] = small["shapedirs"][..., :10], small["shapedirs"][..., 10:]
+    directions[..., 10] = 0.01  # the eleventh moves the whole body by a centimetre, and its joints with it
+    write_npz(tmp_path / "models" / "SMPLX_NEUTRAL.npz", small | {"shapedirs": directions})
+    one = clip(smplx_call(tmp_path / "models" / "SMPLX_NEUTRAL.npz"), 55, frames=1, world=False)
+    arrays = bedlam_arrays(one)
+    write_bedlam(tmp_path / "set", arrays | {"shape": np.append(arrays["shape"], [[2.0]], axis=1)})
+    labelled = open_labelled(f"bedlam:{tmp_path / 'set'}", subject="body").labels(0)
+    np.testing.assert_allclose(labelled.vertices, one.vertices_cam[0] + 0.02, **NEAR)
+    np.testing.assert_allclose(labelled.keypoints, one.joints_cam[0, :66] + 0.02, **NEAR)
+    np.testing.assert_allclose(labelled.shape, [*one.betas, *([0] * 10)])
+
+
+def test_more_shape_values_take_a_file_that_has_them(tmp_path, dressed, owned_smplx):
+    arrays = bedlam_arrays(dressed)
+    write_bedlam(tmp_path / "set", arrays | {"shape": np.append(arrays["shape"], [[0], [1], [0], [0]], axis=1)})
+    data = open_labelled(f"bedlam:{tmp_path / 'set'}", subject="body")
+    np.testing.assert_allclose(data.labels(0).vertices, dressed.vertices_cam[0], **NEAR)
+    with pytest.raises(InputError, match="has no 300 shape values, of which 11 are needed"):
+        data.labels(1)
+
+
 def test_pictures_of_one_person_in_a_scene_are_partners(tmp_path, dressed):
     write_bedlam(tmp_path / "set", bedlam_arrays(dressed) | {"sub": ["rp_anna", "rp_bo", "rp_anna", "rp_anna"]})
     data = open_labelled(f"bedlam:{tmp_path / 'set'}", subject="body")
