@@ -5,9 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from humanpt.data.square_crops import CropConfig
+from humanpt.data.labelled.densepose_coco import open_set
+from humanpt.data.square_crops import CropConfig, to_picture
 from humanpt.errors import ConfigError
 from humanpt.tasks.dense_samples import SOME_PART, UNKNOWN, DensePoseConfig, DensePoseSamples, collate
+from tests.data.labelled.test_densepose_coco import annotation, write
 from tests.tasks.dense_sets import NAMES, SIZE, MadeSet
 
 GREY = CropConfig(brightness=0, contrast=0, saturation=0)
@@ -113,3 +115,17 @@ def test_samples_with_more_and_fewer_points_share_a_batch():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError):
         config(**wrong)
+
+
+def test_points_of_densepose_coco_land_on_its_masks(tmp_path):
+    """The sample in COCO's layout: its upper half and a quarter of its lower half are masked, three points labelled."""
+    data = open_set(write(tmp_path / "coco", annotation(3)), "minival")
+    settings = DensePoseConfig(channels=16, augment=GREY)
+    sample = DensePoseSamples(data, np.arange(1), settings, 64, 0, training=False)[0]
+    assert sample.points_part.tolist() == data.points(0).part.tolist()
+    assert np.allclose(to_picture(sample.points, sample.square, 64), data.points(0).pixels, atol=1e-3)
+    x, y = sample.points[0].clip(0, 63).astype(int) + 1  # the box's corner, a pixel inwards
+    assert sample.label[y, x] == SOME_PART
+    assert set(np.unique(sample.label)) == {0, SOME_PART}
+    share = (sample.label == SOME_PART).mean() * np.prod(sample.square[2:] - sample.square[:2])
+    assert share == pytest.approx(data.mask(0).sum(), rel=0.06)
