@@ -1,7 +1,7 @@
 """Gestures and grasps: which of some classes a picture shows.
 
-The tokens of a picture are averaged, normed and mapped to classes. Where the hand is small in the picture, our own
-detector can cut it out first: a picture of 64 pixels across a whole person has few left for the fingers.
+The tokens of a picture are averaged, normed and mapped to classes. Where the subject is small in the picture, our own
+detector can cut it out first: a picture of 64 pixels across a whole room has few left for the fingers.
 
 Letters: B batch, C classes, N pictures, S side of a crop.
 """
@@ -52,8 +52,9 @@ class ClassesConfig(ClassesHeadConfig):
     """Everything about the task but its data and the length of its training."""
 
     crop: Literal["picture", "hand", "body"] = "picture"
-    """What the network sees: the whole picture, or the hand or person that our detector is surest of, and the whole
-    picture where it finds none."""
+    """What the network sees: the whole picture, or the person or hand that our detector is surest of, and the whole
+    picture where it finds none. The detector knows hands that fill a good part of a picture; where whole people are
+    shown it takes arms for hands."""
     margin: float = 1.6
     """Side of that crop over the longer side of the detector's box."""
     mirror: bool = False
