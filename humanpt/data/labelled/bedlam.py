@@ -11,8 +11,9 @@ in the picture, and `sub`, who it is. Fields of text and numbers are read, pickl
 Joints in 3D and vertices follow from the user's neutral file; who has none gets NaN for joints, with their places in
 the picture.
 
-Shapes have 10 or 11 numbers (BEDLAM 2: 16): vertices and joints are of all of them, which takes a file of the model with
-300, while the `shape` of a label has the first ten, as humanpt's models do. Pictures of close-up scenes are stored lying on their side, and are stood up.
+Shapes have 10 or 11 numbers (BEDLAM 2: 16). Vertices and joints are of all of them, which takes a file of the model
+with 300; the `shape` of a label has the first ten, as humanpt's models do. Pictures of close-up scenes are stored lying
+on their side, and are stood up.
 
 AGORA in the same form is read here too; see agora.py.
 
