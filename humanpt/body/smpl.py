@@ -216,9 +216,8 @@ def _in_package(kind: Kind, path: Path, arrays: dict[str, np.ndarray], betas: in
         warnings.simplefilter("ignore")  # of NumPy, that a tensor is no array
         build = getattr(smplx, kind.layer)
         if kind.options.get("ext") != "npz":
-            return build("", data_struct=Struct(**numbers), num_betas=betas, **kind.options), vertex_ids[
-                kind.vertex_ids
-            ]
+            layer: nn.Module = build("", data_struct=Struct(**numbers), num_betas=betas, **kind.options)
+            return layer, vertex_ids[kind.vertex_ids]
         # SMPL-X takes a file alone, so it gets one without pickles; that of its owners has some
         try:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
