@@ -142,15 +142,12 @@ class Ho3d:
         return self.folder / sequence / "rgb" / f"{frame}{ending}"
 
     def _keypoints(self, index: int, meta: dict[str, Any], path: Path) -> Floats:
-        """(K, 3) in OpenCV axes; NaN but for the wrist where only that is known."""
+        """(K, 3) in OpenCV axes; NaN where only the wrist is known, by which no error could be told."""
         if self.truth is not None:
             return self.truth[0][index][FROM_JOINTS] * OPENGL
         told = meta["handJoints3D"]
         keypoints = np.full((len(HAND_21), 3), np.nan, np.float32)
-        if told is None:
-            return keypoints
-        if np.shape(told) == (3,):
-            keypoints[0] = check.shaped(told, (3,), str(path), "handJoints3D") * OPENGL
+        if told is None or np.shape(told) == (3,):
             return keypoints
         joints = check.shaped(told, (len(JOINTS), 3), str(path), "handJoints3D")
         return check.finite(joints, str(path), "handJoints3D")[FROM_JOINTS] * OPENGL
