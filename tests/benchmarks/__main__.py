@@ -28,6 +28,7 @@ USUAL = (
     "croco_parity",
     "step_speed",
     "loader_speed",
+    "scoring_speed",
     "end_to_end",
 )
 PEERS = ("hog_people", "render_peer_pyrender", "render_peer_warp")  # run by others, in their own Python
