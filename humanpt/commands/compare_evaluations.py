@@ -179,5 +179,6 @@ def _evaluated(found: Found, name: str, cases: list[Case]) -> Evaluated:
         figures={key: value for key, value in found.results["figures"].items() if value is not None},
         by_sample=by_sample,
         cases=cases,
+        part_label="mean error (mm)" if predictions is not None else "intersection over union",
         **{key: details[key] for key in known if details.get(key)},
     )

@@ -246,7 +246,8 @@ def binned_bars(binned: Mapping[str, Binned], title: str) -> Markup:
 
 def share_curves(curves: Series) -> Markup:
     """Curves of the share of key points within a distance, from 0 to 1 and told in hundredths."""
-    told_of = {ALIGNED.get(name, name): (x, [100 * share for share in y]) for name, (x, y) in curves.items()}
+    order = [*(name for name in ALIGNED if name in curves), *(name for name in curves if name not in ALIGNED)]
+    told_of = {ALIGNED.get(name, name): (curves[name][0], [100 * share for share in curves[name][1]]) for name in order}
     return lines(told_of, "distance (mm)", "key points within it (%)", legend=len(told_of) > 1)
 
 

@@ -14,7 +14,7 @@ from humanpt.data.image import Rgb
 from humanpt.pages.case_pictures import draw_case, heat_key, heat_limit, tile_names
 from humanpt.pages.cases import Case
 from humanpt.pages.charts import Series, bars, scatter, swatch
-from humanpt.pages.evaluation import CAPTION, Binned, binned_bars, card_rows, share_curves
+from humanpt.pages.evaluation import ALIGNED, CAPTION, Binned, binned_bars, card_rows, share_curves
 from humanpt.pages.page import write_page
 from humanpt.pages.scores import leading, score, told
 
@@ -34,13 +34,15 @@ class Evaluated:
     per_joint: Mapping[str, float] = field(default_factory=dict)
     """Mean error of each key point, millimetres."""
     per_part: Mapping[str, float] = field(default_factory=dict)
-    """Mean error of each part of the surface, millimetres."""
+    """Mean error of each part of the surface, millimetres, or what `part_label` says."""
+    part_label: str = "mean error (mm)"
+    """What is told of each part, with its unit."""
     by_occlusion: Binned = ()
     """Errors by the share of the subject that is hidden."""
     by_view_angle: Binned = ()
     """Errors by where the subject is seen from."""
     pck_curve: Series = field(default_factory=dict)
-    """By alignment, distances in millimetres and the share within each, from 0 to 1; the last curve is shown."""
+    """By alignment, distances in millimetres and the share of key points within each, from 0 to 1."""
     by_sample: Mapping[str, float] = field(default_factory=dict)
     """The ranking error of each sample, millimetres, by the name of the sample."""
     cases: Sequence[Case] = ()
@@ -66,8 +68,8 @@ def write_run_comparison(
     shared = [(case, other) for case in a.cases for other in b.cases if case.name == other.name]
     limit = heat_limit(case for pair in shared for case in pair)
     charts = [
-        _bars({name: run.per_joint for name, run in both.items()}, "by joint"),
-        _bars({name: run.per_part for name, run in both.items()}, "by part of the surface"),
+        _bars({name: run.per_joint for name, run in both.items()}, "mean error (mm)", "by joint"),
+        _bars({name: run.per_part for name, run in both.items()}, a.part_label, "by part of the surface"),
         _binned({name: run.by_occlusion for name, run in both.items()}, "by how much is hidden"),
         _binned({name: run.by_view_angle for name, run in both.items()}, "by where it is seen from"),
         _curves(both),
@@ -137,8 +139,8 @@ def _samples(a: Evaluated, b: Evaluated) -> dict[str, Any] | None:
     }
 
 
-def _bars(series: Mapping[str, Mapping[str, float]], title: str) -> Markup | None:
-    return bars(series, "mean error (mm)", title) if all(series.values()) else None
+def _bars(series: Mapping[str, Mapping[str, float]], label: str, title: str) -> Markup | None:
+    return bars(series, label, title) if all(series.values()) else None
 
 
 def _binned(binned: Mapping[str, Binned], title: str) -> Markup | None:
@@ -146,9 +148,9 @@ def _binned(binned: Mapping[str, Binned], title: str) -> Markup | None:
 
 
 def _curves(both: Mapping[str, Evaluated]) -> Markup | None:
-    """The last curve of each, which is of the strictest alignment."""
-    series = {name: list(run.pck_curve.values())[-1] for name, run in both.items() if run.pck_curve}
-    return share_curves(series) if len(series) == len(both) else None
+    """One curve of each run, by the strictest alignment that both have."""
+    kinds = [kind for kind in ALIGNED if all(kind in run.pck_curve for run in both.values())]
+    return share_curves({name: run.pck_curve[kinds[-1]] for name, run in both.items()}) if kinds else None
 
 
 def _cards(a: Evaluated, b: Evaluated) -> list[tuple[str, str, str, bool]]:

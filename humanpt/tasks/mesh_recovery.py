@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from humanpt.data.image import Rgb
+from humanpt.data.image import Rgb, resize_square
 from humanpt.engine.average import Averaged
 from humanpt.geometry.alignment import fit_similarity
-from humanpt.geometry.cameras import project
+from humanpt.geometry.cameras import crop_intrinsics, project
 from humanpt.geometry.rotations import mirror_x
 from humanpt.losses import known_l1, known_square
 from humanpt.metrics import mpjpe, pa_mpjpe
@@ -43,6 +43,7 @@ __all__ = [
 
 MM = 1000.0
 SHOWN = 8  # held-out pictures with overlays
+SHOWN_SIDE = 224  # pixels of a picture drawn, at least: a small network's crops show little
 MEAN_ROUNDS = 5  # of aligning all poses to their mean, which settles after two or three
 
 
@@ -173,7 +174,7 @@ class MeshTask:
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Rgb]:
-        """Held-out crops, and the predicted meshes drawn over them."""
+        """Held-out crops, and the predicted meshes drawn over them, large enough to be looked at."""
         if self.heldout is None:
             return {}
         batch = collate([self.heldout[place] for place in range(min(SHOWN, len(self.heldout)))]).to(self._device)
@@ -182,9 +183,11 @@ class MeshTask:
         faces, drawn = self.network.body.faces.cpu(), {}
         for row in range(len(batch)):
             crop = np.ascontiguousarray(batch.image1[row].permute(1, 2, 0).cpu().numpy())
-            mesh = draw_mesh(crop, predicted.vertices[row].cpu(), faces, batch.intrinsics[row].cpu())
-            side_by_side = np.hstack([crop, mesh])
-            drawn[f"mesh/{row}"] = side_by_side
+            side, whole = max(SHOWN_SIDE, len(crop)), torch.tensor([-0.5, -0.5, len(crop) - 0.5, len(crop) - 0.5])
+            intrinsics = crop_intrinsics(batch.intrinsics[row].cpu(), whole, side)
+            shown = resize_square(crop, side)
+            mesh = draw_mesh(shown, predicted.vertices[row].cpu(), faces, intrinsics)
+            drawn[f"mesh/{row}"] = np.hstack([shown, mesh])
         return drawn
 
     def _heldout_batches(self) -> Iterator[MeshBatch]:

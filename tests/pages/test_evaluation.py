@@ -106,6 +106,23 @@ def test_two_runs_stand_side_by_side_with_the_samples_they_share(tmp_path):
     assert asks_for_nothing(tmp_path / "compare.html")
 
 
+def test_runs_are_compared_by_the_strictest_alignment_that_both_have(tmp_path):
+    far, near = ([0, 50], [0.0, 0.1]), ([0, 50], [0.9, 1.0])
+    first = dataclasses.replace(evaluated("a", 2.0, []), pck_curve={"pa": near, "raw": far, "root": far})
+    second = dataclasses.replace(evaluated("b", 2.0, []), pck_curve={"root": far, "pa": near})
+    page = tmp_path / "compare.html"
+
+    def drawn(*curves):
+        runs = [dataclasses.replace(run, pck_curve=some) for run, some in zip((first, second), curves, strict=True)]
+        write_run_comparison(page, *runs)
+        return re.findall(r' d="([^"]*)"', page.read_text())
+
+    write_run_comparison(page, first, second)
+    shown = re.findall(r' d="([^"]*)"', page.read_text())
+    assert shown == drawn({"pa": near}, {"pa": near}) != drawn({"root": far}, {"root": far})
+    assert len(drawn({"pa": near}, {"root": far})) < len(shown)  # they have none in common
+
+
 def test_unlike_protocols_are_named_and_nobody_wins(tmp_path):
     first, second = evaluated("a", 20.0, []), evaluated("b", 15.0, [])
     second = dataclasses.replace(second, card=CARD | {"split": "training"})

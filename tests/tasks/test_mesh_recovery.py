@@ -223,7 +223,7 @@ def test_the_running_mean_is_what_is_measured_and_drawn(hands):
     before, drawn = task.evaluate(), task.pictures()
     torch.nn.init.normal_(both.network.head.out.weight, std=0.5)
     assert task.evaluate() == before
-    assert drawn["mesh/0"].shape == (64, 128, 3)
+    assert drawn["mesh/0"].shape == (224, 448, 3)
     both.restart()
     assert task.evaluate() != before
 
