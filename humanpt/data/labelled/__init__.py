@@ -52,13 +52,13 @@ READERS = {
         module="ho3d",
         subjects=("hand",),
         marks=("train/*/rgb/*.png", "evaluation/*/rgb/*.png"),
-        site="https://www.tugraz.at/index.php?id=40231",
+        site="https://github.com/shreyashampali/ho3d",
     ),
     "ho3d-v3": Reader(
         module="ho3d",
         subjects=("hand",),
         marks=("train/*/rgb/*.jpg", "evaluation/*/rgb/*.jpg"),
-        site="https://www.tugraz.at/index.php?id=40231",
+        site="https://github.com/shreyashampali/ho3d",
     ),
     "interhand": Reader(
         module="interhand",

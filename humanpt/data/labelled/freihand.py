@@ -5,7 +5,8 @@ Layout (version 2, FreiHAND_pub_v2 and FreiHAND_pub_v2_eval unpacked into one fo
 photographs, the same with `evaluation_`, and `training/rgb/00000000.jpg` to `00130239.jpg`. Photograph k recurs as
 k + 32560, k + 65120 and k + 97680: green screen (gs), then harmonised (hom), then two automatic colourings (sample,
 auto). All labels are metres in OpenCV axes; the order of the key points is ours. The 61 numbers are 48 of pose, away
-from MANO's mean hand, 10 of shape, then place and size in the picture, which the vertices tell better.
+from MANO's mean hand, 10 of shape, then place and size in the picture; the vertices tell better where the hand is and
+how it is turned.
 
 A picture is a crop around the hand already, and is used whole, so nothing of the labels decides what is seen of it.
 
@@ -32,6 +33,9 @@ VERSIONS = ("gs", "hom", "sample", "auto")
 SPLITS = ("training", *VERSIONS, "evaluation")
 SIZE = 224
 """Side of all its pictures in pixels."""
+
+ARCHIVES = {"training": "FreiHAND (FreiHAND_pub_v2.zip)", "evaluation": "FreiHAND (FreiHAND_pub_v2_eval.zip)"}
+"""Where the labels of either part are."""
 
 TABLES: dict[str, tuple[tuple[int, ...], str]] = {
     "K": ((3, 3), "camera matrices"),
@@ -128,14 +132,14 @@ class FreiHand:
         return f"{number:08d}.jpg"
 
     def _parameters(self, row: int, vertices: Floats) -> tuple[Floats | None, mano_labels.ManoLabel | None]:
-        """Shape and pose in the user's MANO, shifted so that the middle of its vertices is that of the labelled."""
+        """Shape and pose in the user's MANO, laid on the vertices as a whole."""
         if not self.parameters:
             return None, None
         numbers = self._tables["mano"][row][0]
         shape = numbers[mano_labels.POSE_NUMBERS :][: mano_labels.SHAPE_NUMBERS].copy()
         rotvecs = mano_labels.rotation_vectors(numbers[: mano_labels.POSE_NUMBERS], "right", "from mean")
         label = mano_labels.in_camera(rotvecs, shape, "right", shift=np.zeros(3))
-        return shape, mano_labels.moved_to(label, shape, "right", vertices)
+        return shape, mano_labels.laid_on(label, shape, "right", vertices)
 
 
 def open_set(root: Path, split: str | None = None) -> FreiHand:
@@ -151,7 +155,7 @@ def _read_tables(root: Path, part: str) -> dict[str, NumberTable]:
     """
     tables = {}
     for name, (shape, what) in TABLES.items():
-        path = check.need(root / f"{part}_{name}.json", "FreiHAND (version 2)", SITE)
+        path = check.need(root / f"{part}_{name}.json", ARCHIVES[part], SITE)
         tables[name] = read_table(path, shape, what)
         if len(tables[name]) != len(tables["K"]):
             raise InputError(

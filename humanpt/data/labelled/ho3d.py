@@ -28,7 +28,7 @@ from humanpt.data.labelled.record import Floats, LabelLayout, Labelled
 from humanpt.data.safe_pickle import read_pickle
 from humanpt.errors import InputError
 
-SITE = "https://www.tugraz.at/index.php?id=40231"
+SITE = "https://github.com/shreyashampali/ho3d"
 LICENCE = "academic research only, not to be passed on (HO-3D's terms)"
 SPLITS = ("train", "evaluation")
 OPENGL = np.array([1.0, -1.0, -1.0], np.float32)

@@ -10,7 +10,7 @@ Letters: J 16 joints, S 10 shape values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -23,6 +23,7 @@ from humanpt.body.smpl_files import KINDS, choose
 from humanpt.data.labelled.record import Floats
 from humanpt.data.people.staging import body_model, mesh_at_origin
 from humanpt.errors import InputError
+from humanpt.geometry.alignment import fit_similarity
 from humanpt.geometry.rotations import rotvec_to_rotmat
 
 Hand = Literal["left", "right"]
@@ -120,11 +121,16 @@ def in_camera(
     return ManoLabel(pose=pose.astype(np.float32), transl=transl.astype(np.float32))
 
 
-def moved_to(label: ManoLabel, shape: Floats, side: Hand, vertices: Floats) -> ManoLabel:
-    """The same hand shifted so that the mean of its vertices is that of given ones, (778, 3) metres."""
+def laid_on(label: ManoLabel, shape: Floats, side: Hand, vertices: Floats) -> ManoLabel:
+    """The same hand turned and shifted as a whole so that its vertices come nearest to given ones, (778, 3) metres."""
     mesh = mesh_at_origin(body_model("mano", side), shape, label.pose)
-    transl = vertices.mean(axis=0) - mesh.vertices[0].mean(dim=0).numpy()
-    return replace(label, transl=transl.astype(np.float32))
+    mine, theirs = mesh.vertices[0].double(), torch.from_numpy(vertices).double()
+    turn = fit_similarity(mine, theirs).rotation.numpy()
+    root = root_at_rest(side, shape.tobytes())
+    pose = label.pose.copy()
+    pose[0] = FILE_AXES[:, None] * turn * FILE_AXES @ label.pose[0]
+    transl = theirs.mean(dim=0).numpy() + turn @ (root - mine.mean(dim=0).numpy()) - root
+    return ManoLabel(pose=pose, transl=transl.astype(np.float32))
 
 
 @lru_cache(maxsize=256)

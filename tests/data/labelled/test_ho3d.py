@@ -117,7 +117,7 @@ def test_faults_of_a_label_are_told_in_one_line(tmp_path, hands, values, message
 def test_a_missing_part_says_which_and_where_it_is_published(tmp_path, hands, name):
     root = write_ho3d(tmp_path, 3, hands=hands)
     (root / name).rename(root / "elsewhere")
-    with pytest.raises(InputError, match=rf"{name}: no such f.*HO3D; get it from https://www\.tugraz"):
+    with pytest.raises(InputError, match=rf"{name}: no such f.*HO3D; get it from https://github\.com/shreyas"):
         Ho3d(root)
 
 
