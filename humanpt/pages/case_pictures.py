@@ -17,7 +17,7 @@ from torch import Tensor
 
 from humanpt.data.image import Rgb
 from humanpt.geometry.alignment import fit_similarity
-from humanpt.geometry.cameras import project
+from humanpt.geometry.cameras import crop_intrinsics, project
 from humanpt.pages.cases import Case, Floats, SurfaceErrors
 from humanpt.render.overlay import Colour, draw_mesh, draw_skeleton
 from humanpt.render.rasterize import interpolate, normals, rasterize
@@ -26,9 +26,12 @@ TILE = 200  # pixels; a strip of four goes twice beside each other on a wide scr
 FINE = 2  # samples along each edge of a pixel, so that edges are smooth
 GROUND = (248, 250, 252)  # of a page
 PREDICTED: Colour = (37, 99, 235)
+LAID_OVER: Colour = (96, 165, 250)  # brighter, as a picture is darker than a page
 TRUE: Colour = (148, 163, 184)
+TRUE_ON_PALE: Colour = (71, 85, 105)
 HEAT = "YlOrRd"
 HEAT_RANGE = (0.08, 0.94)  # of its colours: the first are as pale as the page
+AWAY = 20  # extents from a thing to the camera that looks at it from far off
 ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 SIDE_FILL = 0.86  # of a tile by what is seen from the side
 CALM = 0.35  # of the light, so that what is seen edge-on keeps its colour
@@ -55,9 +58,8 @@ def draw_case(case: Case, limit_mm: float | None, *, crop: bool = True) -> Rgb:
 
 def tile_names(case: Case) -> list[str]:
     """What `draw_case` shows, in words."""
-    heat = case.predicted_vertices is not None and case.true_vertices is not None
     names = ["crop", "prediction"]
-    if heat:
+    if case.has_both_meshes:
         names.append("distance from the truth")
     elif case.true_keypoints is not None:
         names.append("key points")
@@ -68,9 +70,8 @@ def over_picture(case: Case) -> Rgb:
     """The predicted mesh, or the key points of a network without one, over the crop; (T, T, 3)."""
     ground, intrinsics = _enlarged(case)
     if case.predicted_vertices is not None and case.faces is not None:
-        drawn = draw_mesh(
-            ground, _points(case.predicted_vertices), torch.from_numpy(case.faces), intrinsics, colours=[(96, 165, 250)]
-        )
+        faces = torch.from_numpy(case.faces)
+        drawn = draw_mesh(ground, _points(case.predicted_vertices), faces, intrinsics, colours=[LAID_OVER])
     else:
         drawn = _skeleton(ground, case.predicted_keypoints, intrinsics, case, PREDICTED)
     return _coarse(drawn)
@@ -82,15 +83,16 @@ def off_by(case: Case, limit_mm: float | None) -> Rgb | None:
     Without a true mesh: both sets of key points over the paled crop. None without labels.
     """
     ground, intrinsics = _enlarged(case)
-    mesh = case.predicted_vertices
-    if mesh is not None and case.true_vertices is not None and case.faces is not None and limit_mm is not None:
+    if case.has_both_meshes and limit_mm is not None:
+        assert case.predicted_vertices is not None
+        assert case.faces is not None
+        framed, camera = _framed({"mesh": _points(case.predicted_vertices)})
         colours = _heat(_aligned_mm(case) / limit_mm)
-        framed, camera = _framed({"mesh": _points(mesh)})
         return _coarse(_in_colours(np.full_like(ground, GROUND), framed["mesh"], case.faces, camera, colours))
     if case.true_keypoints is None:
         return None
     pale = (ground // 3 + 165).astype(np.uint8)
-    both = _skeleton(pale, case.true_keypoints, intrinsics, case, (71, 85, 105))
+    both = _skeleton(pale, case.true_keypoints, intrinsics, case, TRUE_ON_PALE)
     return _coarse(_skeleton(both, case.predicted_keypoints, intrinsics, case, PREDICTED))
 
 
@@ -145,7 +147,7 @@ def round_limit(errors_mm: NDArray[np.floating]) -> float:
 
 def heat_limit(cases: Iterable[Case]) -> float | None:
     """A round distance in millimetres that nine tenths of the places of all meshes keep below; None without any."""
-    known = [case for case in cases if case.predicted_vertices is not None and case.true_vertices is not None]
+    known = [case for case in cases if case.has_both_meshes]
     if not known:
         return None
     return round_limit(np.concatenate([_aligned_mm(case) for case in known]))
@@ -199,11 +201,8 @@ def _skeleton(ground: Rgb, points: Floats | NDArray[Any], intrinsics: Tensor, ca
 def _enlarged(case: Case) -> tuple[Rgb, Tensor]:
     """The crop and its camera matrix at the size of a fine tile."""
     size = TILE * FINE
-    ratio = size / len(case.picture)
-    intrinsics = _points(case.intrinsics).clone()
-    intrinsics[:2, 2] += 0.5  # from pixel centres to edges and back, since a crop's edges stay where they are
-    intrinsics[:2] *= ratio
-    intrinsics[:2, 2] -= 0.5
+    edge = len(case.picture) - 0.5
+    intrinsics = crop_intrinsics(_points(case.intrinsics), torch.tensor([-0.5, -0.5, edge, edge]), size)
     picture = cv2.resize(case.picture, (size, size), interpolation=_how(case.picture, size))
     return np.asarray(picture, np.uint8), intrinsics
 
@@ -219,9 +218,9 @@ def _framed(points: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     everything = everything[everything.isfinite().all(-1)]
     low, high = everything.amin(0), everything.amax(0)
     extent = float((high - low)[:2].max().clamp_min(1e-6))
-    away = torch.tensor([0.0, 0.0, 20 * extent])
+    away = torch.tensor([0.0, 0.0, AWAY * extent])
     size = TILE * FINE
-    focal = SIDE_FILL * size * 20
+    focal = SIDE_FILL * size * AWAY
     intrinsics = torch.tensor([[focal, 0, (size - 1) / 2], [0, focal, (size - 1) / 2], [0, 0, 1]])
     return {name: some - (low + high) / 2 + away for name, some in points.items()}, intrinsics
 

@@ -48,7 +48,12 @@ class Case:
     bones: Sequence[tuple[int, int]] = ()
     """Pairs of key points that a line joins."""
     errors: Mapping[str, float]
-    """Figures of this sample alone by their names, such as pa_mpjpe_mm; the first is what it was ranked by."""
+    """Figures of this sample alone by their names, such as pa_mpjpe_mm."""
+
+    @property
+    def has_both_meshes(self) -> bool:
+        """Whether the predicted mesh can be compared with the true one."""
+        return self.faces is not None and self.predicted_vertices is not None and self.true_vertices is not None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
