@@ -1,16 +1,17 @@
 """Dense pose: which part of the body each pixel shows, and where on the part's chart it lies.
 
 Source: Güler et al., DensePose (arXiv 1802.00434): cross-entropy of the parts, and the error of u and v on the true
-part alone. That a mask without points teaches "some part" by the sum of the parts' probabilities, that u and v are
-lowered in absolute value, and that every sample counts alike however many pixels it labels, is ours.
+part alone. Ours is that the cross-entropy is taken apart, exactly, into that of the body against everything else and
+that of the parts on the body, each a mean of its own: most pixels show no body, and would drown the parts. A mask
+without points teaches the first alone. Every sample counts alike, however many pixels it labels.
 
 Letters: B batch, S side of a crop, P parts, N points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ __all__ = [
     "POINTS",
     "DenseAnswers",
     "DenseBatch",
+    "DenseLosses",
     "DensePoseConfig",
     "DensePoseNetwork",
     "DensePoseSamples",
@@ -50,6 +52,8 @@ __all__ = [
     "predict",
     "similarities",
 ]
+
+Number = TypeVar("Number", Tensor, float)
 
 SHOWN = 4  # held-out pictures drawn while a run goes on
 
@@ -63,6 +67,17 @@ class DenseAnswers(NamedTuple):
     """(B, 2, S, S) u and v on the part from 0 to 1, 0 where there is none."""
     confidence: Tensor
     """(B, S, S) how probable the part is, from 0 to 1."""
+
+
+class DenseLosses(NamedTuple):
+    """What is lowered, of each sample."""
+
+    mask: Tensor
+    """(B,) cross-entropy between body and no body, the body's probability being the sum of its parts'."""
+    parts: Tensor
+    """(B,) cross-entropy of the parts: on labelled pixels among the parts alone, at points with no body as well."""
+    uv: Tensor
+    """(B,) absolute error of u and v on the true part."""
 
 
 class DensePoseTask:
@@ -84,10 +99,10 @@ class DensePoseTask:
         self._kept: list[DenseSample] = []
 
     def loss(self, batch: DenseBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one batch, and its terms `parts` and `uv`."""
-        maps = self.model(normalise(batch.pictures))
-        parts, uv = (term.mean() for term in dense_losses(maps, batch))
-        return parts + self.config.uv_weight * uv, {"parts": parts.detach(), "uv": uv.detach()}
+        """The loss of one batch, and its terms `mask`, `parts` and `uv`."""
+        losses = dense_losses(self.model(normalise(batch.pictures)), batch)
+        terms = {name: term.mean() for name, term in losses._asdict().items()}
+        return self._total(terms), {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -104,11 +119,11 @@ class DensePoseTask:
             return {}
         classes = 1 + len(self.config.part_names)
         counts, masks = torch.zeros(classes, classes, dtype=torch.int64), torch.zeros(2, 2, dtype=torch.int64)
-        totals: dict[str, list[Tensor]] = {"parts": [], "uv": [], "uv_error": [], "gps": []}
+        totals: dict[str, list[Tensor]] = {name: [] for name in (*DenseLosses._fields, "uv_error", "gps")}
         distances = self._distances()
         for batch in self._batches():
             maps = self.model(normalise(batch.pictures))
-            for name, term in zip(("parts", "uv"), dense_losses(maps, batch), strict=True):
+            for name, term in dense_losses(maps, batch)._asdict().items():
                 totals[name].append(term.cpu())
             totals["uv_error"].append(_uv_errors(maps, batch).cpu())
             part, uv = maps.best()
@@ -118,7 +133,7 @@ class DensePoseTask:
             if distances is not None:
                 totals["gps"].append(similarities(part.cpu(), uv.cpu(), batch, distances))
         figures = {name: float(torch.cat(values).nanmean()) for name, values in totals.items() if values}
-        figures = {"loss": figures["parts"] + self.config.uv_weight * figures["uv"], **figures}
+        figures = {"loss": self._total(figures), **figures}
         if masks.sum():
             figures["mask_iou"] = float(_overlaps(masks)[1])
         if counts[1:].sum():
@@ -141,6 +156,9 @@ class DensePoseTask:
         ]
         return {"dense_pose": np.vstack(rows)}
 
+    def _total(self, terms: Mapping[str, Number]) -> Number:
+        return terms["mask"] + terms["parts"] + self.config.uv_weight * terms["uv"]
+
     def _batches(self) -> Iterator[DenseBatch]:
         """The held-out samples on the model's device; read once, as drawing exact labels takes long."""
         if not self._kept:
@@ -155,31 +173,24 @@ class DensePoseTask:
         return surface_distances(model) if kind == "canonical" else None
 
 
-def dense_losses(maps: DensePoseMaps, batch: DenseBatch) -> tuple[Tensor, Tensor]:
-    """How wrong each sample is; means over its labelled pixels and over its points, added.
-
-    Returns:
-        (B,) cross-entropy of the parts, and (B,) absolute error of u and v; 0 where nothing is labelled.
-    """
+def dense_losses(maps: DensePoseMaps, batch: DenseBatch) -> DenseLosses:
+    """How wrong each sample is: means over its labelled pixels and over its points, added; 0 where there are none."""
     logits, uv = maps.parts.float(), maps.uv.float()
-    classes = logits.shape[1]
     label = batch.label.long()
-    named, some = label < classes, label == SOME_PART
-    wrong = F.cross_entropy(logits, label.masked_fill(~named, 0), reduction="none")
-    # Some part: minus the log of what the parts share, which is one minus the probability of none.
-    shared = logits.logsumexp(dim=1) - logits[:, 1:].logsumexp(dim=1)
-    parts = _mean_where(torch.where(some, shared, wrong), named | some)
-    on_part = named & (label > 0)
-    of_true = uv.gather(2, _part_index(label, on_part)[:, None, None].expand(-1, 2, -1, -1, -1))[:, :, 0]
+    on_part, body = (label > 0) & (label < logits.shape[1]), label > 0
+    total, somewhere = logits.logsumexp(dim=1), logits[:, 1:].logsumexp(dim=1)
+    mask = _mean_where(total - torch.where(body, somewhere, logits[:, 0]), label <= SOME_PART)
+    index = _part_index(label, on_part)
+    part = _mean_where(F.cross_entropy(logits[:, 1:], index, reduction="none"), on_part)
+    of_true = uv.gather(2, index[:, None, None].expand(-1, 2, -1, -1, -1))[:, :, 0]
     places = _mean_where((of_true - batch.uv.float()).abs().mean(dim=1), on_part)
     if batch.points.shape[1]:
         at_points, uv_points = _read_at(logits, batch.points), _read_at(uv.flatten(1, 2), batch.points)
         there = batch.points_part > 0
-        missed = F.cross_entropy(at_points, batch.points_part, reduction="none")
-        parts = parts + _mean_where(missed, there)
+        part = part + _mean_where(F.cross_entropy(at_points, batch.points_part, reduction="none"), there)
         off = (_of_part(uv_points, batch.points_part) - batch.points_uv).abs().mean(dim=2)
         places = places + _mean_where(off, there)
-    return parts, places
+    return DenseLosses(mask, part, places)
 
 
 def similarities(part: Tensor, uv: Tensor, batch: DenseBatch, distances: SurfaceDistances) -> Tensor:

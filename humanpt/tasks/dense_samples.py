@@ -46,7 +46,7 @@ class DensePoseConfig(DenseHeadConfig):
     charts: str = "densepose"
     """Whose u and v these are, as the layout of the data says; kept with the run."""
     uv_weight: float = 2.0
-    """Weight of the surface coordinates in the loss, that of the parts being 1."""
+    """Weight of the surface coordinates in the loss, those of the mask and of the parts being 1."""
     augment: CropConfig = field(default_factory=CropConfig)
     """How training crops are moved and coloured."""
     heldout_pictures: int = 256

@@ -58,8 +58,10 @@ def network(seed=0):
 def test_without_an_answer_the_loss_is_that_of_chance():
     batch = batch_of(MadeSet(2))
     maps = DensePoseMaps(torch.zeros(2, 1 + PARTS, SIZE, SIZE), torch.zeros(2, 2, PARTS, SIZE, SIZE))
-    parts, uv = dense_losses(maps, batch)
-    torch.testing.assert_close(parts, torch.full((2,), math.log(1 + PARTS)))
+    mask, parts, uv = dense_losses(maps, batch)
+    torch.testing.assert_close(parts, torch.full((2,), math.log(PARTS)))
+    share = (batch.label > 0).float().mean(dim=(1, 2))
+    torch.testing.assert_close(mask, share * math.log((1 + PARTS) / PARTS) + (1 - share) * math.log(1 + PARTS))
     for row in range(2):
         on_part = batch.label[row] > 0
         torch.testing.assert_close(uv[row], batch.uv[row].float()[:, on_part].mean())
@@ -72,17 +74,27 @@ def test_some_part_is_as_likely_as_all_parts_together():
     maps = DensePoseMaps(torch.zeros(1, 1 + PARTS, SIZE, SIZE), torch.zeros(1, 2, PARTS, SIZE, SIZE))
     share = float((batch.label > 0).float().mean())
     expected = -share * math.log(3 / 4) - (1 - share) * math.log(1 / 4)
-    parts, uv = dense_losses(maps, batch)
-    assert parts.item() == pytest.approx(expected, rel=1e-5)
-    assert uv.item() == 0
+    mask, parts, uv = dense_losses(maps, batch)
+    assert mask.item() == pytest.approx(expected, rel=1e-5)
+    assert parts.item() == uv.item() == 0
+
+
+def test_mask_and_parts_add_up_to_the_cross_entropy_of_all():
+    """Where all is body, the sum is the cross-entropy over the parts and the background at once."""
+    maps, batch = random_maps(2), batch_of(MadeSet(2))
+    on_body = DenseBatch(**vars(batch) | {"label": batch.label.clamp_min(1)})
+    losses = dense_losses(maps, on_body)
+    together = torch.nn.functional.cross_entropy(maps.parts, on_body.label.long(), reduction="none").mean(dim=(1, 2))
+    torch.testing.assert_close(losses.mask + losses.parts, together)
 
 
 def test_points_at_pixels_are_read_as_the_pixels_themselves():
     maps, full, points = random_maps(2), batch_of(MadeSet(2)), batch_of(MadeSet(2, points=True))
     on_part = DenseBatch(**vars(full) | {"label": torch.where(full.label > 0, full.label, UNKNOWN)})
     nothing_else = DenseBatch(**vars(points) | {"label": torch.full_like(points.label, UNKNOWN)})
-    for one, other in zip(dense_losses(maps, on_part), dense_losses(maps, nothing_else), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)  # coordinates of maps are kept in 255ths
+    full, points = dense_losses(maps, on_part), dense_losses(maps, nothing_else)
+    torch.testing.assert_close(full.mask + full.parts, points.parts, rtol=1e-3, atol=2e-3)
+    torch.testing.assert_close(full.uv, points.uv, rtol=1e-3, atol=2e-3)  # coordinates of maps are kept in 255ths
 
 
 def test_a_batch_divided_has_the_same_loss():
