@@ -44,6 +44,8 @@ class FinetuneConfig:
     """What products are computed in; auto takes bf16 where the device multiplies in it."""
     attention: Literal["auto", "fused", "plain"] = "auto"
     """Kernel of attention; auto measures both when a run begins, and the faster one is kept in the run's config."""
+    checkpoint_activations: bool = False
+    """Whether blocks compute what is inside them again backward: less memory for more time, equal results."""
     workers: int = 2
     """Processes that read and augment pictures, for each process that trains."""
     threads: int | None = None

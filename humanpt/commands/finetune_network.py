@@ -72,6 +72,7 @@ def make_model(
             random_decoder = isinstance(config, FinetuneMeshConfig) and config.task.decoder == "random"
             begun = initialise(_trunk(network), init, report, part="encoder." if random_decoder else "")
     choose_trained(network, config.tune)
+    _trunk(network).checkpoint_activations = config.checkpoint_activations
     return Averaged(network), begun
 
 

@@ -1,0 +1,65 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from humanpt.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "cv2", "av", "h5py", "numpy", "matplotlib", "scipy", "timm")
+TASKS = ("hand-mesh", "body-mesh", "dense-pose", "gesture", "grasp", "detection")
+
+
+def helped(*words):
+    result = CliRunner().invoke(app, ["finetune", *words, "--help"])
+    assert result.exit_code == 0
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_help_lists_every_task():
+    text = helped()
+    assert all(task in text for task in TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_help_of_its_own(task):
+    text = helped(task)
+    assert "RUN/" in text  # what it ends with
+    for option in ("--init", "--out", "--steps", "--resume", "--set", "--json", "--seed", "--device"):
+        assert option in text
+    assert ("--labels" in text) == (task != "detection")
+    assert ("--rotation" in text) == task.endswith("mesh")
+    assert ("hand model" in text) == (task == "hand-mesh")
+
+
+def test_the_help_imports_nothing_heavy():
+    code = f"""
+import sys
+sys.argv = ["humanpt", "finetune", "hand-mesh", "--help"]
+from humanpt.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print("LOADED", [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "LOADED []" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["elbow-mesh"], "No such command"),
+        (["hand-mesh", "--tune", "nothing"], "'all', 'head', 'norm'"),
+        (["hand-mesh", "--views", "3"], "'1', '2'"),
+    ],
+)
+def test_a_mistyped_word_is_one_line(words, says):
+    result = CliRunner().invoke(app, ["finetune", *words])
+    assert result.exit_code == 2
+    assert says in " ".join(result.stderr.split())
+    assert "humanpt finetune" in result.stderr
+    assert "Traceback" not in result.stderr
