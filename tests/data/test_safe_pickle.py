@@ -92,7 +92,9 @@ def test_dotted_names_reach_nothing_behind_an_array():
 
 
 FORGED = {
-    "made from bytes": b"\x80\x04" + short_text(b"numpy") + short_text(b"ndarray") + b"\x93K\x01\x85\x8c\x01OC\x08AAAAAAAA\x87R.",
+    "made from bytes": (
+        b"\x80\x04" + short_text(b"numpy") + short_text(b"ndarray") + b"\x93K\x01\x85\x8c\x01OC\x08AAAAAAAA\x87R."
+    ),
     "given bytes, its kind saying that it holds no objects": (
         b"\x80\x04(" + short_text(b"numpy.core.multiarray") + short_text(b"_reconstruct") + b"\x93"
         + short_text(b"numpy") + short_text(b"ndarray") + b"\x93K\x00\x85C\x01b\x87R"
