@@ -79,6 +79,7 @@ def evaluate(
     gps: Annotated[
         Literal["one-k", "k-per-part"], typer.Option(help="Variant of GPS; their figures do not compare.")
     ] = "one-k",
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Write OUT/report.html.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples looked at together.")] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
     device: Device = "auto",
@@ -108,6 +109,7 @@ def evaluate(
                 changes=Changes(reflections=reflections, pck_mm=pck),
                 variant=gps,
                 submission=submission,
+                page=page,
                 batch=batch_size,
                 workers=workers,
             )
@@ -134,7 +136,7 @@ def _show(found: dict[str, Any]) -> None:
         print_line(f"note: {note}")
     if "submission" in found:
         print_line(f"for the server: {found['submission']}")
-    print_line(f"open the report: {found['report']}")
+    print_line(f"open the report: {found['report']}" if found["report"] else f"results: {found['out']}")
 
 
 def _show_comparison(found: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from humanpt.commands.evaluation_samples import HELD_OUT, Chosen, Reading, choos
 from humanpt.commands.evaluation_sources import FilePredictions, NetworkPredictions, PredJson
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig, FinetuneMeshConfig
 from humanpt.commands.finetune_network import load_finetuned
-from humanpt.data.labelled import READERS, open_labelled
+from humanpt.data.labelled import READERS, find_data, open_labelled
 from humanpt.data.records import SubjectKind
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device, describe_device
@@ -56,6 +56,8 @@ class EvaluateConfig:
     """Of GPS, for dense pose."""
     submission: bool = False
     """Whether to write what the benchmark's server takes, too."""
+    page: bool = True
+    """Whether to write `report.html`, which takes a few seconds."""
     batch: int = 32
     """Samples looked at together; without effect on the figures."""
     workers: int = 2
@@ -99,6 +101,7 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
     folder = run if run.is_dir() else run.parent
     benchmark = config.benchmark or chosen.dataset
     out = out or folder / f"eval-{benchmark}-{chosen.split}"
+    page = out / REPORT if config.page else None
     predictor, begun = f"{run}, step {header.step}", time.monotonic()
     if isinstance(settings, FinetuneMeshConfig):
         source = NetworkPredictions(settings, cast(MeshNetwork, network), chosen.samples(settings), reading, predictor)
@@ -107,11 +110,17 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
         )
     elif isinstance(settings, FinetuneDensePoseConfig):
         card, figures, details = evaluate_dense(
-            settings, network, chosen, config.variant, reading, out, report, predictor
+            settings, network, chosen, config.variant, reading, page, report, predictor
         )
     else:
-        card, figures, details = evaluate_classes(settings, network, chosen, reading, out, report, predictor)
-    about = {"run": str(run), "task": settings.kind, "data": chosen.spec, "device": describe_device(where)}
+        card, figures, details = evaluate_classes(settings, network, chosen, reading, page, report, predictor)
+    about: dict[str, Any] = {
+        "run": str(run),
+        "task": settings.kind,
+        "data": chosen.spec,
+        "device": describe_device(where),
+    }
+    about |= {"report": str(out / REPORT) if config.page else None}
     about |= _submitted(config, chosen, benchmark, out)
     return _written(about, card, figures, details, out, time.monotonic() - begun)
 
@@ -134,7 +143,7 @@ def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report
     if config.data is None or config.spec is None:
         raise ConfigError("--predictions are compared with labels; add --data NAME:FOLDER")
     read = PredJson(predictions) if predictions.suffix == ".json" else Predictions(predictions)
-    split = config.split or EVALUATION_SPLITS.get(config.spec.partition(":")[0])
+    split = config.split or EVALUATION_SPLITS.get(find_data(config.spec)[0])
     if split == HELD_OUT:
         raise ConfigError(f"--split {HELD_OUT} is known to a run alone; evaluate the run")
     data = open_labelled(config.spec, split, subject=cast(SubjectKind, read.layout.subject))
@@ -150,7 +159,12 @@ def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report
     begun = time.monotonic()
     title = f"{predictions.name} on {benchmark}"
     card, figures, details = _meshes(source, chosen, config, benchmark, out, report, title)
-    about = {"predictions": str(predictions), "task": f"{read.layout.subject}-mesh", "data": chosen.spec}
+    about: dict[str, Any] = {
+        "predictions": str(predictions),
+        "task": f"{read.layout.subject}-mesh",
+        "data": chosen.spec,
+    }
+    about |= {"report": str(out / REPORT) if config.page else None}
     about |= _submitted(config, chosen, benchmark, out)
     return _written(about, card, figures, details, out, time.monotonic() - begun)
 
@@ -168,6 +182,7 @@ def _meshes(
         out=out,
         report=report,
         title=title,
+        page=config.page,
     )
     return found.card, found.result.figures, found.details
 
@@ -203,7 +218,6 @@ def _written(
         "details": details,
         "seconds": seconds,
         "samples_per_second": card.count / max(seconds, 1e-9),
-        "report": str(out / REPORT),
         "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     write_json(out / CARD, summary["card"])

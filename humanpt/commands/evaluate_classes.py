@@ -26,7 +26,6 @@ from humanpt.scoring.classes import ClassScores
 from humanpt.tasks.classification import collate
 
 SHOWN = 50  # mistakes on the page
-REPORT = "report.html"
 
 
 @torch.no_grad()
@@ -35,18 +34,18 @@ def evaluate_classes(
     network: nn.Module,
     chosen: Chosen,
     reading: Reading,
-    out: Path,
+    page: Path | None,
     report: Report,
     predictor: str,
 ) -> tuple[Card, dict[str, float], dict[str, Any]]:
-    """Score a classifier and write a page.
+    """Score a classifier and write a page of it.
 
     Args:
         config: of its run.
         network: on the device.
         chosen: the pictures.
         reading: how.
-        out: folder of `report.html`.
+        page: where a page is written; None writes none.
         report: told how far it is.
         predictor: what the card calls the network.
 
@@ -83,16 +82,17 @@ def evaluate_classes(
         report.advance(len(batch))
     result = scores.result()
     card = _card(config, chosen, predictor)
-    write_class_report(
-        out / REPORT,
-        title=f"{config.kind} on {chosen.dataset}",
-        card=card.document(),
-        figures=result.figures,
-        class_names=known,
-        confusion=result.confusion.numpy(),
-        worst=[case for _, _, case in sorted(mistakes, key=lambda one: -one[0])],
-        calibration=result.calibration,
-    )
+    if page is not None:
+        write_class_report(
+            page,
+            title=f"{config.kind} on {chosen.dataset}",
+            card=card.document(),
+            figures=result.figures,
+            class_names=known,
+            confusion=result.confusion.numpy(),
+            worst=[case for _, _, case in sorted(mistakes, key=lambda one: -one[0])],
+            calibration=result.calibration,
+        )
     details = {"class_names": known, "confusion": result.confusion.tolist(), "calibration": result.calibration}
     return card, result.figures, details
 

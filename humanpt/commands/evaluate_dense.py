@@ -27,7 +27,6 @@ from humanpt.scoring.dense import DensePerson, DenseScores
 from humanpt.tasks.dense_pose import POINTS
 from humanpt.tasks.dense_samples import SOME_PART, DenseBatch, collate
 
-REPORT = "report.html"
 NO_DISTANCES = (
     "No GPS: distances along the surface of these charts come in files of their own from the owners of DensePose-COCO."
 )
@@ -40,11 +39,11 @@ def evaluate_dense(
     chosen: Chosen,
     variant: Variant,
     reading: Reading,
-    out: Path,
+    page: Path | None,
     report: Report,
     predictor: str,
 ) -> tuple[Card, dict[str, float], dict[str, Any]]:
-    """Score a network of dense pose and write a page.
+    """Score a network of dense pose and write a page of it.
 
     Args:
         config: of its run.
@@ -52,7 +51,7 @@ def evaluate_dense(
         chosen: the pictures.
         variant: of GPS.
         reading: how.
-        out: folder of `report.html`.
+        page: where a page is written; None writes none.
         report: told how far it is.
         predictor: what the card calls the network.
 
@@ -86,16 +85,17 @@ def evaluate_dense(
     card = _card(config, chosen, variant, distances, predictor)
     notes = [] if distances is not None else [NO_DISTANCES]
     per_part = {task.part_names[number - 1]: value for number, value in result.per_part.items()}
-    write_dense_report(
-        out / REPORT,
-        title=f"dense pose on {chosen.dataset}",
-        card=card.document(),
-        figures=result.figures,
-        cases=_cases(network, samples, picker, reading),
-        part_names=task.part_names,
-        per_part=per_part or None,
-        notes=notes,
-    )
+    if page is not None:
+        write_dense_report(
+            page,
+            title=f"dense pose on {chosen.dataset}",
+            card=card.document(),
+            figures=result.figures,
+            cases=_cases(network, samples, picker, reading),
+            part_names=task.part_names,
+            per_part=per_part or None,
+            notes=notes,
+        )
     return card, result.figures, {"per_part": per_part, "notes": notes}
 
 

@@ -87,9 +87,9 @@ def evaluate_meshes(
     out: Path,
     report: Report,
     title: str,
-    notes: Sequence[str] = (),
+    page: bool = True,
 ) -> MeshEvaluation:
-    """Score predictions, and write them and a page of them.
+    """Score predictions, and write them and, if wanted, a page of them.
 
     Args:
         source: the predictions, one for each of the indices in their order.
@@ -101,7 +101,7 @@ def evaluate_meshes(
         out: folder of `predictions.h5` and `report.html`.
         report: told how far it is.
         title: of the page.
-        notes: what a reader should know besides.
+        page: whether to write it.
 
     Raises:
         HumanptError: of some kind, for whatever a user can mend.
@@ -116,25 +116,25 @@ def evaluate_meshes(
             report.advance(len(labels))
         card = _card(source, data, protocol, reader, writer, benchmark, split)
     result, details = measuring.result(), measuring.details()
-    notes = [*notes, *_notes(card, benchmark)]
-    cases = _cases(Predictions(out / PREDICTIONS), data, indices, measuring, report)
+    notes = _notes(card, benchmark)
     per_vertex, body, surface = result.per_vertex_mm, drawable(source.layout.model, "right"), None
     if per_vertex is not None and body is not None:
         surface = SurfaceErrors(
             vertices=body.canonical.numpy(), faces=body.faces.numpy(), errors_mm=per_vertex.float().numpy()
         )
         details["per_part"] = part_errors(body, per_vertex)
-    write_evaluation_report(
-        out / REPORT,
-        title=title,
-        card=card.document(),
-        figures=result.figures,
-        cases=cases,
-        surface=surface,
-        ranked_by=RANKED_IN_WORDS,
-        notes=notes,
-        **details,
-    )
+    if page:
+        write_evaluation_report(
+            out / REPORT,
+            title=title,
+            card=card.document(),
+            figures=result.figures,
+            cases=_cases(Predictions(out / PREDICTIONS), data, indices, measuring, report),
+            surface=surface,
+            ranked_by=RANKED_IN_WORDS,
+            notes=notes,
+            **details,
+        )
     return MeshEvaluation(card=card, result=result, details=details | {"notes": notes})
 
 

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from humanpt.commands.finetune_config import AnyConfig
+from humanpt.commands.finetune_config import AnyConfig, FinetuneMeshConfig
 from humanpt.commands.finetune_families import FAMILIES
+from humanpt.data.labelled import find_data
 from humanpt.engine.checkpoint import Header
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import leave_signals_to_the_parent
@@ -98,7 +99,7 @@ def choose_samples(
         raise ConfigError(f"--split {HELD_OUT} is a part of the run's own data, {own}; leave out --data")
     held_out = its_own and split in (None, HELD_OUT)
     spec = spec or own
-    wanted = config.split if held_out else split or EVALUATION_SPLITS.get(spec.partition(":")[0])
+    wanted = config.split if held_out else split or _official(config, spec)
     spec, data = family.open(replace(config, split=wanted), spec, report)
     indices = family.split(config, data)[1] if held_out else np.arange(len(data))
     if not len(indices):
@@ -109,6 +110,11 @@ def choose_samples(
     return Chosen(
         spec=spec, dataset=dataset, split=HELD_OUT if held_out else wanted or "all", data=data, indices=indices
     )
+
+
+def _official(config: AnyConfig, spec: str) -> str | None:
+    """The part of a data set of meshes that is for evaluation."""
+    return EVALUATION_SPLITS.get(find_data(spec)[0]) if isinstance(config, FinetuneMeshConfig) else None
 
 
 def _place(spec: str) -> Path:

@@ -16,7 +16,7 @@ from humanpt.data.labelled.record import LabelledSet
 from humanpt.data.records import SubjectKind
 from humanpt.errors import InputError
 
-__all__ = ["READERS", "LabelledSet", "Reader", "open_labelled"]
+__all__ = ["READERS", "LabelledSet", "Reader", "find_data", "open_labelled"]
 
 OpenSet = Callable[[Path, str | None], LabelledSet]
 
@@ -113,7 +113,7 @@ def open_labelled(spec: str, split: str | None = None, *, subject: SubjectKind) 
         InputError: if there is no such data set, folder or split, a part of it is missing, or it shows another subject.
         ShardError: if a shard of generated pairs is damaged.
     """
-    name, root = _find(spec)
+    name, root = find_data(spec)
     reader = READERS[name]
     if subject not in reader.subjects:
         fitting = ", ".join(other for other, known in READERS.items() if subject in known.subjects)
@@ -127,8 +127,12 @@ def open_labelled(spec: str, split: str | None = None, *, subject: SubjectKind) 
     return data
 
 
-def _find(spec: str) -> tuple[str, Path]:
-    """The data set and the folder that a user's words stand for."""
+def find_data(spec: str) -> tuple[str, Path]:
+    """The name of the data set and the folder that a user's words stand for.
+
+    Raises:
+        InputError: if there is no such folder, or it holds the files of no known data set.
+    """
     name, colon, place = spec.partition(":")
     if colon and name in READERS:
         return name, Path(place).expanduser()

@@ -1,0 +1,233 @@
+"""`humanpt eval` on a few made hands and pictures: what it measures, what it leaves, what it refuses."""
+
+import json
+import re
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from humanpt.cli.app import app
+from humanpt.commands.evaluation_samples import choose_samples
+from humanpt.commands.finetune_network import load_finetuned
+from humanpt.config import from_dict
+from humanpt.data.labelled import open_labelled
+from humanpt.engine.report import Silent
+from humanpt.scoring.card import Card
+from humanpt.scoring.predictions import Predictions
+from humanpt.tasks.mesh_recovery import MeshTask
+from tests.commands.test_finetune import COMMON, done, one_line_error
+from tests.data.labelled.written_sets import write_freihand
+from tests.people import made
+
+QUICK = ["--workers", "0", "--device", "cpu", "--json"]
+
+
+def evaluate(*words, page="--no-page"):
+    return CliRunner().invoke(app, ["eval", *map(str, words), *QUICK, page])
+
+
+def finetuned(task, data, out, *words):
+    words = [*COMMON, "--data", data, "--out", out, "--steps", 2, "--set", "encoder.image_size=32", *words]
+    done(CliRunner().invoke(app, ["finetune", task, *map(str, words)]))
+    return out
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Twelve pictures of generated hands, left and right."""
+    folder = tmp_path_factory.mktemp("hands")
+    for seed in (0, 1):
+        made(folder / f"pairs-{seed}.h5", "hand", 0, 3, seed=seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Four pictures of other generated hands."""
+    folder = tmp_path_factory.mktemp("others")
+    made(folder / "pairs.h5", "hand", 0, 2, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(people, tmp_path_factory):
+    """A run of two steps."""
+    return finetuned("hand-mesh", people, tmp_path_factory.mktemp("runs") / "hands")
+
+
+@pytest.fixture(scope="module")
+def evaluated(run, others):
+    """The run on the other hands, and the summary."""
+    return done(evaluate(run, "--data", others, "--out", run / "eval-others", page="--page"))
+
+
+def close(figures):
+    """Shares of vertices within a distance may differ by some vertices of one hand."""
+    return {
+        name: pytest.approx(value, rel=1e-4, abs=0 if name.endswith("_mm") else 1e-3) for name, value in figures.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def freihand(tmp_path_factory):
+    return write_freihand(tmp_path_factory.mktemp("freihand"), 3, part="evaluation")
+
+
+def truth_of(root):
+    return [json.loads((root / f"evaluation_{name}.json").read_text()) for name in ("xyz", "verts")]
+
+
+def score(tmp_path, root, keypoints, vertices, *words):
+    """Score a pred.json."""
+    file = tmp_path / "pred.json"
+    file.write_text(json.dumps([np.asarray(keypoints).tolist(), np.asarray(vertices).tolist()]))
+    return evaluate("--predictions", file, "--benchmark", "freihand", "--data", root, "--out", tmp_path / "out", *words)
+
+
+def test_a_run_is_measured_on_what_it_held_out_as_in_its_training(run):
+    found = done(evaluate(run))
+    settings, network, header = load_finetuned(run, torch.device("cpu"))
+    chosen = choose_samples(settings, header, None, None, None, Silent())
+    assert found["split"] == "held-out"
+    assert 0 < found["samples"] == len(chosen.indices) < 12
+    expected = MeshTask(settings.task, network, chosen.samples(settings)).evaluate()
+    for name in ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm", "pa_pve_mm"):
+        assert found["figures"][name] == pytest.approx(expected[name], rel=1e-4)
+
+
+def test_it_leaves_predictions_a_card_results_and_a_page(run, others, evaluated):
+    out = run / "eval-others"
+    card = from_dict(Card, json.loads((out / "card.json").read_text()), "card.json")
+    predictions, data = Predictions(out / "predictions.h5"), open_labelled(str(others), subject="hand")
+    assert predictions.names == tuple(data.name(index) for index in range(len(data)))
+    assert card.predictions_sha256 == predictions.sha256
+    assert card.count == evaluated["samples"] == 4
+    assert card.split == "all"
+    assert card.root == ("wrist",)
+    assert card.mesh == "anny-hand"
+    assert np.nanmean(predictions.errors("pa_mpjpe_mm")) == pytest.approx(evaluated["figures"]["pa_mpjpe_mm"])
+    focal = next(predictions.batches(4)).focal
+    np.testing.assert_allclose(focal[0], data.labels(0).intrinsics.diagonal()[:2])
+    assert json.loads((out / "results.json").read_text())["figures"] == evaluated["figures"]
+    page = (out / "report.html").read_text()
+    assert "PA-MPJPE" in page
+    assert not re.search(r"""(src|href)=["']?(http|//)""", page)
+
+
+def test_figures_depend_neither_on_the_batch_nor_on_the_processes(run, others, evaluated, tmp_path):
+    again = done(evaluate(run, "--data", others, "--out", tmp_path / "a", "--batch-size", 3))
+    assert again["figures"] == close(evaluated["figures"])
+
+
+def test_predictions_in_a_file_score_as_they_did(others, evaluated, run, tmp_path):
+    file = run / "eval-others" / "predictions.h5"
+    again = done(evaluate("--predictions", file, "--data", others, "--out", tmp_path / "again"))
+    assert again["figures"] == pytest.approx(evaluated["figures"], rel=1e-6)
+    assert again["card"]["predictions_sha256"] == evaluated["card"]["predictions_sha256"]
+
+
+def test_two_evaluations_of_one_protocol_stand_side_by_side(run, others, evaluated, tmp_path):
+    done(evaluate(run, "--data", others, "--out", tmp_path / "again"))
+    page = tmp_path / "page.html"
+    found = done(evaluate("--compare", run / "eval-others", tmp_path / "again", "--out", page))
+    assert found["figures"]["pa_mpjpe_mm"] == [pytest.approx(evaluated["figures"]["pa_mpjpe_mm"])] * 2
+    assert page.read_text().count("<img") > 2
+
+
+def test_evaluations_of_unlike_protocols_are_not_ranked_and_it_says_why(run, others, evaluated, tmp_path):
+    done(evaluate(run, "--data", others, "--out", tmp_path / "eval-a", "--reflections"))
+    done(evaluate(run, "--data", others, "--out", tmp_path / "eval-b", "--most", 3))
+    mirrored, fewer = tmp_path / "eval-a", tmp_path / "eval-b"
+    one_line_error(
+        evaluate("--compare", run / "eval-others", mirrored), "cannot be ranked", "reflections (False and True)"
+    )
+    one_line_error(evaluate("--compare", run / "eval-others", fewer), "cannot be ranked", "count (4 and 3)")
+    one_line_error(evaluate("--compare", tmp_path, mirrored), "several evaluations (eval-a, eval-b)")
+
+
+def test_the_truth_as_predictions_has_no_error_and_makes_a_submission(freihand, tmp_path):
+    found = done(score(tmp_path, freihand, *truth_of(freihand), "--submission"))
+    assert found["figures"]["raw_mpjpe_mm"] < 1e-3
+    assert found["figures"]["raw_f_at_5"] == found["figures"]["pa_f_at_15"] == 1
+    assert found["card"]["reflections"] is True
+    assert any("3 of the 3,960 samples" in note for note in found["details"]["notes"])
+    with zipfile.ZipFile(found["submission"]) as bundle:
+        keypoints, _ = json.loads(bundle.read("pred.json"))
+    np.testing.assert_allclose(keypoints, truth_of(freihand)[0], atol=1e-6)
+
+
+def test_an_all_zero_pred_json_is_as_far_as_the_hands(freihand, tmp_path):
+    keypoints, vertices = (np.array(part) for part in truth_of(freihand))
+    found = done(score(tmp_path, freihand, 0 * keypoints, 0 * vertices))["figures"]
+    assert found["raw_mpjpe_mm"] == pytest.approx(1000 * np.linalg.norm(keypoints, axis=-1).mean(), rel=1e-5)
+    middle = keypoints.mean(axis=1, keepdims=True)
+    assert found["pa_mpjpe_mm"] == pytest.approx(1000 * np.linalg.norm(keypoints - middle, axis=-1).mean(), rel=1e-4)
+    assert found["raw_f_at_15"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda keypoints, vertices: (keypoints[:, :20], vertices), "20 key points and 778 vertices"),
+        (lambda keypoints, vertices: (keypoints[:2], vertices[:2]), "2 samples are predicted"),
+        (lambda keypoints, vertices: (keypoints * 1000, vertices * 1000), "millimetres; write metres"),
+        (lambda keypoints, vertices: (keypoints * np.nan, vertices), "is not finite"),
+        (lambda keypoints, vertices: (keypoints, vertices[:2]), "no pair of lists"),
+    ],
+    ids=["key points", "samples", "unit", "not a number", "lists"],
+)
+def test_predictions_that_cannot_be_scored_are_told_in_one_line(freihand, tmp_path, change, message):
+    one_line_error(score(tmp_path, freihand, *change(*(np.array(part) for part in truth_of(freihand)))), message)
+
+
+def test_a_network_is_measured_by_freihands_rules_though_its_mesh_is_another(run, freihand, tmp_path):
+    found = done(evaluate(run, "--benchmark", "freihand", "--data", freihand, "--out", tmp_path / "out"))
+    assert found["samples"] == 3
+    assert found["card"]["mesh"] == "anny-hand against mano"
+    assert found["card"]["rules"]["mesh_alignment"] == "keypoints"
+    assert 0 <= found["figures"]["pa_f_at_15"] <= 1
+    assert "pa_pve_mm" not in found["figures"]
+
+
+def test_a_classifier_is_measured_by_class_and_refuses_other_classes(tmp_path):
+    import cv2
+
+    rng = np.random.default_rng(0)
+    for root, names in (("set", ("red", "blue")), ("strange", ("red", "green"))):
+        for name in names:
+            (tmp_path / root / name).mkdir(parents=True)
+            for number in range(6):
+                picture = rng.integers(0, 120, (40, 40, 3), dtype=np.uint8)
+                picture[..., ("blue", "green", "red").index(name)] += 120
+                cv2.imwrite(str(tmp_path / root / name / f"{number}.png"), picture)
+    run = finetuned("gesture", tmp_path / "set", tmp_path / "run")
+    found = done(evaluate(run))
+    assert found["figures"]["top1"] == pytest.approx(np.trace(found["details"]["confusion"]) / found["samples"])
+    assert done(evaluate(run, "--data", tmp_path / "set", "--split", "all"))["samples"] == 12
+    one_line_error(evaluate(run, "--data", tmp_path / "strange"), "has the class green", "blue, red")
+
+
+def test_dense_pose_is_measured_along_the_surface(tmp_path):
+    for seed in (0, 1):
+        made(tmp_path / "people" / f"pairs-{seed}.h5", "body", 0, 1, seed=seed)
+    run = finetuned("dense-pose", tmp_path / "people", tmp_path / "run")
+    found = done(evaluate(run, "--gps", "k-per-part"))
+    assert {"gps", "gps_ap", "gpsm_ap", "mask_iou", "part_accuracy", "mean_iou"} <= set(found["figures"])
+    assert found["card"]["rules"]["gps"] == "a k for each coarse part"
+    assert "anny-body-small" in found["card"]["rules"]["geodesics"]
+
+
+def test_what_cannot_be_measured_is_told_in_one_line(run, others, freihand, tmp_path):
+    one_line_error(evaluate(tmp_path / "nothing"), "nothing")
+    one_line_error(evaluate(run, "--benchmark", "freihand"), "needs its samples; add --data")
+    one_line_error(evaluate(run, "--data", others, "--split", "held-out"), "leave out --data")
+    one_line_error(evaluate(run, "--data", others, "--submission"), "generated: has no server")
+    one_line_error(evaluate(run, "--predictions", "x.h5"), "give a RUN, or --predictions FILE")
+    one_line_error(evaluate("--compare", tmp_path, run), "holds no results of an evaluation")
+    damaged = run / "eval-others" / "predictions.h5"
+    one_line_error(
+        evaluate("--predictions", damaged, "--data", freihand, "--out", tmp_path / "a"), "4 samples are predicted"
+    )
