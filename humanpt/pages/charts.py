@@ -114,7 +114,8 @@ def bars(series: Mapping[str, Mapping[str, float]], xlabel: str, title: str) -> 
             axes.bar_label(drawn, fmt="%.1f", fontsize=7, padding=2, color="#475569")
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)  # the first at the top
-    axes.margins(x=0.12)
+    longest = max((value for some in series.values() for value in some.values()), default=0.0)
+    axes.set_xlim(0, 1.12 * longest if longest > 0 else 1.0)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(length=0)
     axes.grid(visible=False, axis="y")

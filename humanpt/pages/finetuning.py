@@ -27,7 +27,7 @@ HOW_IT_WENT = {
     "peak_memory_gib": ("peak memory (GiB)", 1.0),
 }
 HEADLINE = 4  # held-out figures that stand large at the top
-LEAST_HEIGHT = 180  # of a shown picture, pixels
+LEAST_LENGTH = 448  # of a shown picture, pixels
 
 
 def write_finetuning_report(
@@ -93,8 +93,8 @@ def _setting(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture of at least some height, so that crops of small networks can be made out."""
-    ratio = LEAST_HEIGHT / picture.shape[0]
+    """A picture whose longer side has at least some length, so that crops of small networks can be made out."""
+    ratio = LEAST_LENGTH / max(picture.shape[:2])
     if ratio <= 1:
         return picture
     return np.asarray(cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_CUBIC), np.uint8)
