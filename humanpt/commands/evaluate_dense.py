@@ -75,7 +75,7 @@ def evaluate_dense(
         sure = maps.parts.float().softmax(dim=1).amax(dim=1).cpu()
         named = batch.label < SOME_PART
         if batch.uv.any():  # otherwise only points have parts
-            scores.add_pixels(part[named], batch.label[named])
+            scores.add_pixels(part[named], batch.label[named], sure[named])
         for row in range(len(batch)):
             ranked = _measure(scores, part[row], uv[row], sure[row], batch, row, distances)
             picker.add([place], [1 - ranked])
@@ -94,9 +94,10 @@ def evaluate_dense(
             cases=_cases(network, samples, picker, reading),
             part_names=task.part_names,
             per_part=per_part or None,
+            calibration=result.calibration or None,
             notes=notes,
         )
-    return card, result.figures, {"per_part": per_part, "notes": notes}
+    return card, result.figures, {"per_part": per_part, "calibration": result.calibration, "notes": notes}
 
 
 def _measure(

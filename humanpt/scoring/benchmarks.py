@@ -17,6 +17,8 @@ from humanpt.scoring.pose import PoseProtocol
 
 HAND_PCK = (0.0, 0.05, 100)
 BODY_PCK = (0.0, 0.2, 101)
+ROOTS = {"3dpw": ("pelvis",), "agora": ("pelvis",)}
+"""Where root-relative figures of a benchmark begin by its own script, if that is predicted; else at the labels' root."""
 FRAMES_PER_SECOND = {"3dpw": 30.0, "emdb": 30.0}
 EVALUATION_SPLITS = {
     "freihand": "evaluation",
@@ -57,7 +59,9 @@ def pose_protocol(
     common = tuple(name for name in layout.keypoint_names if name in predicted_names)
     if not common:
         raise InputError(f"{layout.dataset}: none of its key points is predicted; take a network of another body model")
-    missing = [name for name in layout.root_names if name not in common]
+    root = ROOTS.get(benchmark, layout.root_names)
+    root = root if set(root) <= set(common) else layout.root_names
+    missing = [name for name in root if name not in common]
     if missing:
         raise InputError(f"{layout.dataset}: {missing[0]} is its root and is not predicted; take another body model")
     if benchmark == "freihand" and len(common) == len(layout.keypoint_names):
@@ -65,7 +69,7 @@ def pose_protocol(
     elif layout.subject == "hand":
         protocol = PoseProtocol(
             keypoint_names=common,
-            root=layout.root_names,
+            root=root,
             alignments=("root", "pa", "raw"),
             mirror=benchmark.startswith("ho3d"),  # whose script is FreiHAND's
             mesh_alignment="own" if same_mesh else "keypoints",
@@ -74,7 +78,7 @@ def pose_protocol(
         )
     else:
         rate = FRAMES_PER_SECOND.get(benchmark)
-        protocol = PoseProtocol(keypoint_names=common, root=layout.root_names, pck=BODY_PCK, rate=rate)
+        protocol = PoseProtocol(keypoint_names=common, root=root, pck=BODY_PCK, rate=rate)
     if changes.reflections is not None:
         protocol = replace(protocol, mirror=changes.reflections)
     if changes.pck_mm is not None:

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from humanpt.metrics.classes import confusion, mean_per_class, top1
-
-BINS = 10
-"""Ranges of confidence, from 0 to 1, whose share of right answers is told."""
+from humanpt.scoring.tally import ConfidenceTally
 
 
 class ClassesResult(NamedTuple):
@@ -36,28 +34,22 @@ class ClassScores:
         """Begin; `class_names` are the C classes."""
         self.class_names = tuple(class_names)
         self._counts = torch.zeros(len(self.class_names), len(self.class_names), dtype=torch.int64)
-        self._bins = torch.zeros(3, BINS, dtype=torch.float64)  # pictures, confidence, right
+        self._confidence = ConfidenceTally()
 
     def add(self, predicted: Tensor, true: Tensor, confidence: Tensor) -> None:
         """Go on with (B,) classes, (B,) true ones, and the (B,) probabilities given to the predicted ones."""
-        predicted, true, confidence = predicted.cpu(), true.cpu(), confidence.cpu().double()
+        predicted, true = predicted.cpu(), true.cpu()
         self._counts += confusion(predicted, true, len(self.class_names))
-        place = (confidence * BINS).long().clamp(0, BINS - 1)
-        for row, values in enumerate((torch.ones_like(confidence), confidence, (predicted == true).double())):
-            self._bins[row].index_add_(0, place, values)
+        self._confidence.add(confidence.cpu(), predicted == true)
 
     def result(self) -> ClassesResult:
         """What was found so far."""
-        count, confidence, right = self._bins
-        there = count > 0
-        means, shares = confidence[there] / count[there], right[there] / count[there]
-        error = float(((means - shares).abs() * count[there]).sum() / count.sum()) if there.any() else float("nan")
         return ClassesResult(
             figures={
                 "top1": top1(self._counts),
                 "mean_per_class": mean_per_class(self._counts),
-                "calibration_error": error,
+                "calibration_error": self._confidence.error(),
             },
             confusion=self._counts.clone(),
-            calibration=list(zip(means.tolist(), shares.tolist(), count[there].long().tolist(), strict=True)),
+            calibration=self._confidence.calibration(),
         )

@@ -28,6 +28,7 @@ from humanpt.metrics.dense import (
     match,
     widths,
 )
+from humanpt.scoring.tally import ConfidenceTally
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +55,8 @@ class DenseResult(NamedTuple):
     and `gpsm_ap` and so on by GPSm; and where all pixels are labelled `part_accuracy` and `mean_iou`."""
     per_part: dict[int, float]
     """Intersection over union of each part that occurs."""
+    calibration: list[tuple[float, float, int]]
+    """For each range of confidence its mean, the share of the body's pixels that are given their part, and how many."""
     persons: int
     """How many there were."""
 
@@ -71,6 +74,7 @@ class DenseScores:
         self.variant = variant
         self._counts = torch.zeros(parts + 1, parts + 1, dtype=torch.int64)
         self._matches: dict[tuple[str, str], list[Matched]] = {}
+        self._confidence = ConfidenceTally()
         self._gps: list[float] = []
         self._overlaps: list[float] = []
 
@@ -87,9 +91,12 @@ class DenseScores:
         self._overlaps.append(person.overlap)
         return self._gps[-1]
 
-    def add_pixels(self, predicted: Tensor, true: Tensor) -> None:
-        """Go on with labelled pixels: parts (..., from 1, 0 for none) that were found and that are there."""
-        self._counts += confusion(predicted.flatten().cpu().long(), true.flatten().cpu().long(), len(self._counts))
+    def add_pixels(self, predicted: Tensor, true: Tensor, confidence: Tensor) -> None:
+        """Go on with labelled pixels: (N,) parts found and (N,) there, from 1 and 0 for none, and (N,) confidences."""
+        predicted, true = predicted.cpu().long(), true.cpu().long()
+        self._counts += confusion(predicted, true, len(self._counts))
+        body = true > 0
+        self._confidence.add(confidence.cpu()[body], (predicted == true)[body])
 
     def result(self) -> DenseResult:
         """What was found so far."""
@@ -113,6 +120,7 @@ class DenseScores:
         return DenseResult(
             figures={name: value for name, value in figures.items() if value == value},
             per_part=per_part,
+            calibration=self._confidence.calibration(),
             persons=len(self._gps),
         )
 

@@ -1,6 +1,6 @@
 """Sums of errors that stay as small as they are, however many samples go through them.
 
-Letters: B samples, K points, H thresholds.
+Letters: B samples, K points, H thresholds, N answers.
 """
 
 from __future__ import annotations
@@ -65,3 +65,29 @@ class MeanTally:
     def mean(self) -> float:
         """NaN without any value."""
         return self.sum / self.count if self.count else float("nan")
+
+
+class ConfidenceTally:
+    """How often answers are right, by the confidence that they are given with."""
+
+    def __init__(self, bins: int = 10) -> None:
+        """Begin; `bins` are the ranges of confidence from 0 to 1."""
+        self._bins = torch.zeros(3, bins, dtype=torch.float64)  # answers, confidence, right
+
+    def add(self, confidence: Tensor, right: Tensor) -> None:
+        """Go on with (N,) confidences from 0 to 1, and (N,) whether the answers are right."""
+        confidence = confidence.double()
+        place = (confidence * self._bins.shape[1]).long().clamp(0, self._bins.shape[1] - 1)
+        for row, values in enumerate((torch.ones_like(confidence), confidence, right.double())):
+            self._bins[row].index_add_(0, place, values)
+
+    def calibration(self) -> list[tuple[float, float, int]]:
+        """For each range that occurs its mean confidence, the share that is right, and how many answers."""
+        count, confidence, right = self._bins[:, self._bins[0] > 0]
+        shares = (right / count).tolist()
+        return list(zip((confidence / count).tolist(), shares, count.long().tolist(), strict=True))
+
+    def error(self) -> float:
+        """The mean difference between confidence and share that is right; NaN without answers."""
+        count, confidence, right = self._bins
+        return float((confidence - right).abs().sum() / count.sum())

@@ -19,7 +19,7 @@ HAND = LabelLayout(
     licence="",
     site="",
 )
-BODY = replace(HAND, dataset="3dpw", subject="body", keypoint_names=SMPL_24, root_names=("pelvis",))
+BODY = replace(HAND, dataset="3dpw", subject="body", keypoint_names=SMPL_24, root_names=("left_hip", "right_hip"))
 
 
 def test_freihand_measures_as_it_comes_and_after_procrustes_that_may_mirror():
@@ -45,8 +45,13 @@ def test_bodies_are_measured_on_the_joints_that_are_predicted_and_labelled():
     assert protocol.f_thresholds == ()
 
 
+def test_3dpw_begins_at_the_pelvis_where_that_is_predicted_and_else_between_the_hips():
+    assert pose_protocol("3dpw", BODY, SMPL_24, True, Changes()).root == ("pelvis",)
+    assert pose_protocol("3dpw", BODY, BODY_23, False, Changes()).root == ("left_hip", "right_hip")
+
+
 def test_a_root_that_is_not_predicted_and_no_point_in_common_are_told_in_one_line():
-    with pytest.raises(InputError, match="pelvis is its root"):
-        pose_protocol("3dpw", BODY, BODY_23, False, Changes())
+    with pytest.raises(InputError, match="right_hip is its root"):
+        pose_protocol("3dpw", BODY, BODY_23[:12], False, Changes())
     with pytest.raises(InputError, match="none of its key points is predicted"):
         pose_protocol("3dpw", BODY, HAND_21[1:], False, Changes())

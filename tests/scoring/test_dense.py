@@ -53,8 +53,9 @@ def test_points_where_no_body_was_found_count_as_infinitely_far():
 
 def test_overlap_of_parts_is_over_all_people_together():
     scores = DenseScores("one-k", 24)
-    scores.add_pixels(torch.tensor([1, 1, 2, 0]), torch.tensor([1, 1, 1, 0]))
-    scores.add_pixels(torch.tensor([2, 2]), torch.tensor([2, 2]))
+    scores.add_pixels(torch.tensor([1, 1, 2, 0]), torch.tensor([1, 1, 1, 0]), torch.full((4,), 0.75))
+    scores.add_pixels(torch.tensor([2, 2]), torch.tensor([2, 2]), torch.full((2,), 0.75))
     result = scores.result()
     assert result.per_part == {1: pytest.approx(2 / 3), 2: pytest.approx(2 / 3)}
     assert result.figures["part_accuracy"] == pytest.approx(4 / 5)
+    assert result.calibration == [(pytest.approx(0.75), pytest.approx(4 / 5), 5)]
