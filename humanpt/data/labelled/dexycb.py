@@ -271,7 +271,7 @@ def _read_yaml(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         InputError: if it is missing or damaged.
     """
-    import yaml  # type: ignore[import-untyped]  # a dependency of timm
+    import yaml  # type: ignore[import-untyped]
 
     try:
         content = yaml.load(
