@@ -23,6 +23,7 @@ from humanpt.commands.evaluation_sources import FilePredictions, NetworkPredicti
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig, FinetuneMeshConfig
 from humanpt.commands.finetune_network import load_finetuned
 from humanpt.data.labelled import READERS, find_data, open_labelled
+from humanpt.data.labelled.open_dense import MARKS as DENSE
 from humanpt.data.records import SubjectKind
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device, describe_device
@@ -64,6 +65,9 @@ class EvaluateConfig:
     """Processes that read pictures; 0 reads in this one."""
 
     def __post_init__(self) -> None:
+        known = (*READERS, *(name for name in DENSE if name not in READERS))
+        if self.benchmark is not None and self.benchmark not in known:
+            raise ConfigError(f"benchmark is {self.benchmark!r}; choose {', '.join(known)}")
         if self.benchmark is not None and self.data is None:
             raise ConfigError(f"--benchmark {self.benchmark} needs its samples; add --data FOLDER")
         if self.most is not None and self.most < 1:

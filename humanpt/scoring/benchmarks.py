@@ -18,7 +18,7 @@ from humanpt.scoring.pose import PoseProtocol
 HAND_PCK = (0.0, 0.05, 100)
 BODY_PCK = (0.0, 0.2, 101)
 ROOTS = {"3dpw": ("pelvis",), "agora": ("pelvis",)}
-"""Where root-relative figures of a benchmark begin by its own script, if that is predicted; else at the labels' root."""
+"""Where root-relative figures begin by a benchmark's own script, if that is predicted; else at the labels' root."""
 FRAMES_PER_SECOND = {"3dpw": 30.0, "emdb": 30.0}
 EVALUATION_SPLITS = {
     "freihand": "evaluation",

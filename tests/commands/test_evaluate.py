@@ -222,6 +222,7 @@ def test_dense_pose_is_measured_along_the_surface(tmp_path):
 
 def test_what_cannot_be_measured_is_told_in_one_line(run, others, freihand, tmp_path):
     one_line_error(evaluate(tmp_path / "nothing"), "nothing")
+    one_line_error(evaluate(run, "--benchmark", "freehand", "--data", others), "benchmark is 'freehand'; choose")
     one_line_error(evaluate(run, "--benchmark", "freihand"), "needs its samples; add --data")
     one_line_error(evaluate(run, "--data", others, "--split", "held-out"), "leave out --data")
     one_line_error(evaluate(run, "--data", others, "--submission"), "generated: has no server")
