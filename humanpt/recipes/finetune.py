@@ -97,7 +97,7 @@ def _common(size: str, steps: int) -> dict[str, Any]:
     """Encoder, schedule and length; the cosine ends with the run."""
     tiny = size == "tiny"
     optim = OptimConfig(
-        base_lr=4e-3 if tiny else 5e-4,
+        base_lr=2e-3 if tiny else 5e-4,
         betas=(0.9, 0.999),
         layer_decay=0.75,
         average_decay=0.998 if tiny else 0.9995,
