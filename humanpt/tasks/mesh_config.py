@@ -25,10 +25,10 @@ class MeshConfig(MeshModelConfig):
     """Weight of the squared error of the first joint's rotation matrix, which turns the whole, summed over it."""
     pose_weight: float = 1.0
     """Weight of the squared error of the other rotation matrices, summed over a matrix and averaged over the joints."""
-    shape_weight: float = 0.1
+    shape_weight: float = 0.5
     """Weight of the squared error of shape parameters."""
-    margin: float = 1.0
-    """Side of a crop over the side of the square that the labels give."""
+    margin: float = 0.9
+    """Side of a crop over the side of the square that the labels give, which has room around the subject."""
     scale: float = 0.2
     """In training the side is multiplied by up to 1 + scale or divided by as much."""
     shift: float = 0.1

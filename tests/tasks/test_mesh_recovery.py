@@ -146,7 +146,7 @@ def test_a_few_pictures_can_be_learnt_by_heart(changes):
         optimiser.step()
     after = task.evaluate()
     for name in ("loss", "mpjpe_mm", "pa_mpjpe_mm", "pve_mm", "pa_pve_mm"):
-        assert after[name] < 0.6 * before[name], name
+        assert after[name] < 0.7 * before[name], name
 
 
 def test_a_left_hand_is_recovered_as_the_exact_mirror_image():
@@ -164,7 +164,7 @@ def test_a_left_hand_is_recovered_as_the_exact_mirror_image():
 
 @torch.no_grad()
 def test_predictions_are_in_the_camera_of_the_picture(hands):
-    config = MeshConfig()
+    config = MeshConfig(margin=1.0)
     made, batch = network(config, lively=True), whole_batch(hands, config)
     recovered, labels = predict(made, batch), hands.labels(0)
     seen = made(*batch.views(), intrinsics=batch.intrinsics)

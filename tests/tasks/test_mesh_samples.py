@@ -173,6 +173,6 @@ def test_what_does_not_fit_is_told(hands):
     with pytest.raises(InputError, match="no pictures to train on"):
         MeshSamples(hands, np.arange(0), MeshConfig(), SIZE, 0, training=True)
     with pytest.raises(ConfigError, match="not all 0"):
-        MeshConfig(vertices_weight=0, keypoints_weight=0, pixels_weight=0, pose_weight=0, shape_weight=0)
+        MeshConfig(**{field.name: 0.0 for field in fields(MeshConfig) if field.name.endswith("_weight")})
     with pytest.raises(ConfigError, match="shift"):
         MeshConfig(shift=0.9)
