@@ -7,6 +7,8 @@ from torch.testing import assert_close
 from humanpt.losses import (
     completion_loss,
     kind_means,
+    known_l1,
+    known_square,
     normalise_patches,
     pair_errors,
     patch_scale,
@@ -109,3 +111,26 @@ def test_errors_of_rounded_predictions_are_summed_in_full_precision():
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"\(2, 5, 12\) and targets \(2, 16, 12\)"):
         pair_errors(torch.zeros(2, 5, 12), torch.zeros(2, 16, 12))
+
+
+def test_errors_of_meshes_count_known_labels_alone():
+    predicted = torch.tensor([[1.0, 2.0], [5.0, 4.0]], requires_grad=True)
+    true = torch.tensor([[0.0, torch.nan], [2.0, torch.nan]])
+    assert_close(known_l1(predicted, true), torch.tensor(2.0))
+    error = known_square(predicted, true)
+    assert_close(error, torch.tensor(5.0))
+    error.backward()
+    assert_close(predicted.grad, torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
+
+
+def test_errors_without_any_label_are_nothing():
+    predicted = torch.ones(3, requires_grad=True)
+    error = known_l1(predicted, torch.full((3,), torch.nan))
+    error.backward()
+    assert error == 0
+    assert_close(predicted.grad, torch.zeros(3))
+
+
+def test_errors_of_meshes_need_labels_of_the_same_shape():
+    with pytest.raises(ValueError, match="differ in shape"):
+        known_l1(torch.zeros(2, 3), torch.zeros(1, 3))
