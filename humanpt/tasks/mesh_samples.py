@@ -243,14 +243,17 @@ class MeshSamples(Dataset[MeshSample]):
             crop = self._crop(labelled, STILL)
             root = torch.from_numpy(self._points(labelled, crop)[0][roots].mean(axis=0).astype(np.float64))
             cameras.append(camera_of(root[None], torch.from_numpy(crop.intrinsics)[None], self.crop_size)[0])
-            if self.same_parameters and labelled.pose is not None and labelled.shape is not None:
+            if self.same_parameters and labelled.pose is not None:
                 turns.append(torch.from_numpy(crop.crop_from_cam.astype(np.float32)))
                 poses.append(torch.from_numpy(labelled.pose))
+            if self.same_parameters and labelled.shape is not None:
                 shapes.append(torch.from_numpy(labelled.shape))
-        turned = []
+        pose = None
         if poses:
-            turned = list(turn_pose(load_body_model(self.config.model), torch.stack(poses), torch.stack(turns)))
-        return Means(*(_finite_mean(values) for values in (cameras, turned, shapes)))
+            body = load_body_model(self.config.model)
+            pose = turn_pose(body, torch.stack(poses), torch.stack(turns)).nanmean(dim=0)
+            pose = torch.where(pose.isnan(), body.identity_pose()[0], pose)  # joints that no label knows
+        return Means(_finite_mean(cameras), pose, _finite_mean(shapes))
 
     def _crop(self, labelled: Labelled, draws: NDArray[np.float64]) -> TurnedCrop:
         """The crop of a sample; draws (7,) from 0 to 1, of which 0.5 changes nothing."""

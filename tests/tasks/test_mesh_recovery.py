@@ -117,6 +117,17 @@ def test_what_is_not_labelled_moves_nothing(hands):
         assert_close(alone, beside, atol=1e-5, rtol=1e-3)
 
 
+def test_poses_train_without_a_shape_and_joints_that_are_known_without_others(hands):
+    config = MeshConfig()
+    batch, task = whole_batch(hands, config), MeshTask(config, network(config, lively=True))
+    batch.pose[:, 5:] = torch.nan
+    terms = task.loss(replace(batch, shape=None))[1]
+    assert set(terms) == {"keypoints", "aligned", "pixels", "turn", "pose"}
+    assert terms["pose"].isfinite()
+    assert terms["pose"] > 0
+    assert truth_of(task.network.points, batch).vertices.isnan().all()
+
+
 def test_labels_in_two_dimensions_alone_train(hands):
     config = MeshConfig()
     batch = whole_batch(hands, config)

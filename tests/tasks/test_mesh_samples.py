@@ -146,7 +146,7 @@ def test_a_batch_holds_what_some_samples_lack_as_nan():
 
 def test_means_are_those_of_the_labels(hands):
     one = MadeSet(count=2)
-    one.changes[1] = {"keypoints": np.full((21, 3), np.nan, np.float32), "pose": None}
+    one.changes[1] = {"keypoints": np.full((21, 3), np.nan, np.float32), "pose": None, "shape": None}
     means, first = samples(one).means(), samples(one)[0]
     wrist = root_place(means.camera[None], torch.from_numpy(first.intrinsics)[None], SIZE)
     assert_allclose(wrist[0].numpy(), first.keypoints[0], atol=1e-5)
@@ -155,6 +155,17 @@ def test_means_are_those_of_the_labels(hands):
     assert_allclose(means.pose[0].numpy(), first.crop_from_cam @ first.pose[0], atol=1e-6)
     one.changes[0] = one.changes[1]
     assert samples(one).means() == (None, None, None)
+
+
+def test_a_joint_that_no_label_knows_begins_unturned():
+    data = MadeSet(count=2)
+    for index in range(2):
+        pose = data.labels(index).pose.copy()
+        pose[3] = np.nan
+        data.changes[index] = {"pose": pose}
+    pose = samples(data).means().pose
+    assert_array_equal(pose[3].numpy(), np.eye(3, dtype=np.float32))
+    assert pose.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["anny-hand", "anny-body-small"])
