@@ -211,14 +211,15 @@ def truth_of(points: ModelPoints, batch: MeshBatch) -> MeshTruth:
         batch: on its device.
     """
     keypoints, vertices, pose, shape = batch.keypoints, batch.vertices, batch.pose, batch.shape
-    if pose is not None:
-        pose = turn_pose(points.body, pose, batch.crop_from_cam)
-    if vertices is None and pose is not None and shape is not None:
-        known = pose.isfinite().all(dim=(1, 2, 3)) & shape.isfinite().all(dim=1)
-        whole_pose = torch.where(known[:, None, None, None], pose, points.body.identity_pose())
-        whole_shape = torch.where(known[:, None], shape, points.body.mean_shape())
-        _, vertices, _ = points(whole_shape, whole_pose)
-        vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
+    with torch.autocast(keypoints.device.type, enabled=False):  # half a float moves labels by millimetres
+        if pose is not None:
+            pose = turn_pose(points.body, pose, batch.crop_from_cam)
+        if vertices is None and pose is not None and shape is not None:
+            known = pose.isfinite().all(dim=(1, 2, 3)) & shape.isfinite().all(dim=1)
+            whole_pose = torch.where(known[:, None, None, None], pose, points.body.identity_pose())
+            whole_shape = torch.where(known[:, None], shape, points.body.mean_shape())
+            _, vertices, _ = points(whole_shape, whole_pose)
+            vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
     return MeshTruth(keypoints, vertices, pose, shape)
 
 
