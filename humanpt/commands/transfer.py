@@ -145,7 +145,7 @@ def run(
     comparison = Comparison(
         config=replace(config, encoder=_common_encoder(found, config.encoder)),
         inits=found,
-        shares=tuple(sorted(shares)),
+        shares=tuple(sorted(set(shares))),
         seeds=tuple(range(seeds)),
         data=data,
         test=test,
@@ -273,7 +273,7 @@ def _work(comparison: Comparison, job: Job, tell: Tell) -> bool:
     )
     if summary["interrupted"]:
         return True
-    measured = EvaluateConfig(data=comparison.test, workers=config.workers)
+    measured = EvaluateConfig(data=comparison.test, workers=config.workers, page=False)
     evaluate.run(folder, measured, folder / TEST, Silent(), device=comparison.device)
     return False
 
