@@ -17,8 +17,8 @@ class MeshConfig(MeshModelConfig):
     keypoints_weight: float = 1.0
     """Weight of the L1 error of key points, relative to the root, in the same units."""
     aligned_weight: float = 1.0
-    """Weight of the L1 error of vertices, or of key points without them, after the similarity fit that PA figures make,
-    in the same units. The fit itself is not trained through, so this teaches the pose of a hand whatever its turn."""
+    """Weight of the L1 error after the similarity fit that PA figures make, the mean of that of key points and that of
+    vertices, in the same units. The fit is not trained through: this teaches the pose of a hand whatever its turn."""
     pixels_weight: float = 1.0
     """Weight of the L1 error of projected key points, in half crops."""
     turn_weight: float = 0.1

@@ -121,14 +121,16 @@ class MeshTask:
         config, size = self.config, batch.image1.shape[-1]
         root, unit = self.network.points.root_of, UNIT[self.config.subject]
         mine, theirs = predicted.keypoints - root(predicted.keypoints), true.keypoints - root(true.keypoints)
+        aligned = [aligned_l1(mine, theirs)]
         terms = {
             "keypoints": known_l1(mine, theirs) / unit,
             "pixels": known_l1(predicted.pixels, batch.pixels) / (size / 2),
         }
         if true.vertices is not None:
             mine, theirs = predicted.vertices - root(predicted.keypoints), true.vertices - root(true.keypoints)
+            aligned.append(aligned_l1(mine, theirs))
             terms["vertices"] = known_l1(mine, theirs) / unit
-        terms["aligned"] = aligned_l1(mine, theirs) / unit
+        terms["aligned"] = torch.stack(aligned).mean() / unit
         if predicted.pose is not None and true.pose is not None:
             terms["turn"] = 9 * known_square(predicted.pose[:, 0], true.pose[:, 0])
             terms["pose"] = 9 * known_square(predicted.pose[:, 1:], true.pose[:, 1:])
