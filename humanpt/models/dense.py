@@ -3,7 +3,9 @@
 Source: Ranftl et al., DPT (arXiv 2103.13413): tokens of four depths become maps of four sizes, which are fused from
 the coarsest to the finest; 256 channels give that paper's widths of 96, 192, 384 and 768. Parts and surface
 coordinates are DensePose's (Güler et al., arXiv 1802.00434). We depart from DPT in that there is no token to read out,
-as our encoders have none, and no batch norm, which is of no use to small batches.
+as our encoders have none, and no batch norm, which is of no use to small batches; that tokens are normed where they are
+read, as what an encoder's blocks add up to grows with the depth; and in the first weights, with which few steps go
+farther.
 
 Letters: B batch, N patches, S side of a picture, h = w patches on a side, E encoder width, C channels, P parts.
 """
@@ -18,6 +20,7 @@ from torch.nn import functional
 
 from humanpt.body.skeletons import BODY_PARTS
 from humanpt.errors import ConfigError
+from humanpt.models.layers import NORM_EPS
 from humanpt.models.trunk import Trunk
 
 LEVELS = 4
@@ -98,6 +101,7 @@ class DptHead(nn.Module):
     def __init__(self, width: int, grid: tuple[int, int], out_channels: int, config: DenseHeadConfig) -> None:
         super().__init__()
         self.grid = grid
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=NORM_EPS) for _ in range(LEVELS))
         widths, channels = config.widths, config.channels
         # At 4, 2, 1 and 1/2 times the sides of the grid of patches: strides 4, 8, 16 and 32 for patches of 16 pixels.
         resample = (
@@ -114,6 +118,8 @@ class DptHead(nn.Module):
         self.narrow = nn.Conv2d(channels, channels // 2, 3, padding=1)
         self.smooth = nn.Conv2d(channels // 2, channels // 2, 3, padding=1)
         self.answer = nn.Conv2d(channels // 2, out_channels, 1)
+        self.apply(_init)
+        nn.init.normal_(self.answer.weight, std=0.02)  # all answers are nearly alike at first
 
     def forward(self, taps: list[Tensor], size: int) -> Tensor:
         """Turn tokens into maps.
@@ -130,7 +136,8 @@ class DptHead(nn.Module):
         """
         if len(taps) != LEVELS:
             raise ValueError(f"the head reads {LEVELS} depths, not {len(taps)}")
-        planes = [tokens.mT.reshape(len(tokens), -1, *self.grid) for tokens in taps]  # (B, E, h, w)
+        normed = [norm(tokens) for norm, tokens in zip(self.norms, taps, strict=True)]
+        planes = [tokens.mT.reshape(len(tokens), -1, *self.grid) for tokens in normed]  # (B, E, h, w)
         levels = [level(plane) for level, plane in zip(self.levels, planes, strict=True)]  # 4h, 2h, h and h/2 high
         maps: Tensor | None = None
         for level, fusion in zip(reversed(levels), reversed(self.fusions), strict=True):
@@ -189,6 +196,18 @@ class DensePoseNetwork(nn.Module):
         parts, uv = answers.split((1 + self.parts, 2 * self.parts), dim=1)
         # Read from the middle of a part, from which nothing is far.
         return DensePoseMaps(parts=parts, uv=uv.reshape(len(uv), 2, self.parts, *uv.shape[2:]) + 0.5)
+
+
+def _init(module: nn.Module) -> None:
+    """For `Module.apply`: linear maps keep the size of what they are given, and residuals add nothing at first."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        # The enlarging maps step as far as they are wide: each of their results comes of one place of all channels.
+        terms = module.weight.shape[0] if isinstance(module, nn.ConvTranspose2d) else module.weight[0].numel()
+        nn.init.normal_(module.weight, std=terms**-0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, Residual):
+        nn.init.zeros_(module.second.weight)
 
 
 def resized(maps: Tensor, size: tuple[int, int] | list[int] | Size) -> Tensor:

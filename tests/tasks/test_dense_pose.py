@@ -121,7 +121,7 @@ def learn(made, steps):
     task = DensePoseTask(config(), model, samples(made, size=32))
     batch = batch_of(made, size=32)
     before = task.evaluate()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(steps):
         optimizer.zero_grad()
         task.loss(batch)[0].backward()
@@ -130,18 +130,18 @@ def learn(made, steps):
 
 
 def test_full_maps_are_learned_by_heart():
-    before, after, pictures = learn(MadeSet(2), steps=60)
+    before, after, pictures = learn(MadeSet(2), steps=45)
     assert after["loss"] < 0.25 * before["loss"]
     assert after["mask_iou"] > 0.85
     assert after["uv_error"] < 0.5 * before["uv_error"]
-    assert after["part_accuracy"] > 0.75
+    assert after["part_accuracy"] > 0.9
     assert pictures["dense_pose"].shape == (2 * 32, 3 * 32, 3)
 
 
 def test_points_and_masks_are_learned():
     before, after, _ = learn(MadeSet(2, points=True), steps=25)
-    assert after["loss"] < 0.7 * before["loss"]
-    assert after["mask_iou"] > 0.6
+    assert after["loss"] < 0.5 * before["loss"]
+    assert after["mask_iou"] > 0.8
     assert "part_accuracy" not in after
 
 
