@@ -21,6 +21,9 @@ class MeshConfig(MeshModelConfig):
     vertices, in the same units. The fit is not trained through: this teaches the pose of a hand whatever its turn."""
     pixels_weight: float = 1.0
     """Weight of the L1 error of projected key points, in half crops."""
+    camera_weight: float = 1.0
+    """Weight of the L1 error of the camera: of the logarithm of s, of tx and of ty, added up. Projected key points
+    alone teach a network that is unsure how a hand is turned to make it small."""
     turn_weight: float = 0.1
     """Weight of the squared error of the first joint's rotation matrix, which turns the whole, summed over it."""
     pose_weight: float = 1.0

@@ -1,8 +1,9 @@
 """Hand and body meshes from one picture or two: loss, held-out figures, and predictions in the picture's camera.
 
-Losses are ours: L1 on vertices and key points relative to the root and on projected key points, squared error on
-rotation matrices and shape. What is not labelled counts nothing. The network speaks of right hands in the camera of the
-crop (`models.mesh_heads`); `predict` brings its answers back to the hand and the camera of the picture, exactly.
+Losses are ours: L1 on vertices and key points relative to the root, on projected key points and on the camera, squared
+error on rotation matrices and shape. What is not labelled counts nothing. The network speaks of right hands in the
+camera of the crop (`models.mesh_heads`); `predict` brings its answers back to the hand and the camera of the picture,
+exactly.
 
 Letters: B batch, N pictures, S side of a crop, K key points, V vertices, J joints, P shape parameters.
 """
@@ -24,7 +25,7 @@ from humanpt.geometry.cameras import crop_intrinsics, project
 from humanpt.geometry.rotations import mirror_x
 from humanpt.losses import known_l1, known_square
 from humanpt.metrics import mpjpe, pa_mpjpe
-from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPoints
+from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPoints, camera_of
 from humanpt.render.overlay import draw_mesh
 from humanpt.tasks.mesh_config import MeshConfig
 from humanpt.tasks.mesh_samples import MeshBatch, MeshSamples, collate, turn_pose
@@ -58,6 +59,8 @@ class MeshTruth(NamedTuple):
     """(B, J, 3, 3)."""
     shape: Tensor | None
     """(B, P)."""
+    camera: Tensor
+    """(B, 3) s, tx and ty of the root."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,6 +128,7 @@ class MeshTask:
         terms = {
             "keypoints": known_l1(mine, theirs) / unit,
             "pixels": known_l1(predicted.pixels, batch.pixels) / (size / 2),
+            "camera": 3 * known_l1(*(_log_scale(camera) for camera in (predicted.camera, true.camera))),
         }
         if true.vertices is not None:
             mine, theirs = predicted.vertices - root(predicted.keypoints), true.vertices - root(true.keypoints)
@@ -222,7 +226,8 @@ def truth_of(points: ModelPoints, batch: MeshBatch) -> MeshTruth:
             whole_shape = torch.where(known[:, None], shape, points.body.mean_shape())
             _, vertices, _ = points(whole_shape, whole_pose)
             vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
-    return MeshTruth(keypoints, vertices, pose, shape)
+    camera = camera_of(points.root_of(keypoints)[:, 0], batch.intrinsics, batch.image1.shape[-1])
+    return MeshTruth(keypoints, vertices, pose, shape, camera)
 
 
 @torch.no_grad()
@@ -276,6 +281,11 @@ def aligned_l1(predicted: Tensor, true: Tensor) -> Tensor:
     with torch.no_grad():
         fit = fit_similarity(predicted, target)
     return known_l1(fit.apply(predicted), true.masked_fill(~whole, torch.nan))
+
+
+def _log_scale(camera: Tensor) -> Tensor:
+    """(B, 3) s, tx, ty with the logarithm of s."""
+    return torch.cat((camera[:, :1].log(), camera[:, 1:]), dim=1)
 
 
 def _mirror_some(points: Tensor, flip: Tensor) -> Tensor:

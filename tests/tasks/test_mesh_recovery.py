@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -49,7 +50,7 @@ def whole_batch(data, config):
 def oracle(task, batch):
     """The prediction that labels ask for."""
     true = truth_of(task.network.points, batch)
-    return MeshPrediction(true.keypoints, true.vertices, batch.pixels, torch.zeros(len(batch), 3),
+    return MeshPrediction(true.keypoints, true.vertices, batch.pixels, true.camera,
                           true.pose, true.shape, torch.zeros(len(batch), 3))  # fmt: skip
 
 
@@ -65,7 +66,7 @@ def test_the_truth_has_no_loss_and_its_vertices_have_its_key_points(name):
     task, batch = MeshTask(config, network(config)), whole_batch(data, config)
     loss, terms = task._measure(oracle(task, batch), truth_of(task.network.points, batch), batch)
     assert loss < 1e-6
-    assert set(terms) == {"vertices", "keypoints", "aligned", "pixels", "turn", "pose", "shape"}
+    assert set(terms) == {"vertices", "keypoints", "aligned", "pixels", "camera", "turn", "pose", "shape"}
     true = truth_of(task.network.points, batch)
     mesh = task.network.body(true.shape, true.pose, torch.zeros(1, 3))
     shift = true.keypoints - mesh.keypoints
@@ -85,6 +86,16 @@ def test_the_terms_are_those_of_the_errors(hands):
     assert terms["turn"] == terms["pose"] == 0
     everything = right._replace(keypoints=right.keypoints + off, vertices=right.vertices + off)
     assert task._measure(everything, true, batch)[0] < 1e-6  # relative to the root
+
+
+def test_the_camera_term_tells_a_subject_of_half_the_size_from_one_of_twice(hands):
+    config = MeshConfig()
+    task, batch = MeshTask(config, network(config)), whole_batch(hands, config)
+    true, right = truth_of(task.network.points, batch), oracle(task, batch)
+    for factor in (0.5, 2.0):
+        scaled = right._replace(camera=right.camera * torch.tensor([factor, 1, 1]) + torch.tensor([0, 0.1, 0]))
+        _, terms = task._measure(scaled, true, batch)
+        assert_close(terms["camera"], torch.tensor(math.log(2) + 0.1), atol=1e-5, rtol=0)
 
 
 def test_the_aligned_term_asks_for_the_pose_whatever_the_turn_and_the_size():
@@ -122,7 +133,7 @@ def test_poses_train_without_a_shape_and_joints_that_are_known_without_others(ha
     batch, task = whole_batch(hands, config), MeshTask(config, network(config, lively=True))
     batch.pose[:, 5:] = torch.nan
     terms = task.loss(replace(batch, shape=None))[1]
-    assert set(terms) == {"keypoints", "aligned", "pixels", "turn", "pose"}
+    assert set(terms) == {"keypoints", "aligned", "pixels", "camera", "turn", "pose"}
     assert terms["pose"].isfinite()
     assert terms["pose"] > 0
     assert truth_of(task.network.points, batch).vertices.isnan().all()
