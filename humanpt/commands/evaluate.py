@@ -8,7 +8,7 @@ Without other data a run is measured on the samples that it held out from its tr
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from humanpt.commands.finetune_network import load_finetuned
 from humanpt.data.labelled import READERS, find_data, open_labelled
 from humanpt.data.labelled.open_dense import MARKS as DENSE
 from humanpt.data.records import SubjectKind
+from humanpt.engine.loop import BEST
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device, describe_device
 from humanpt.errors import ConfigError, InputError
@@ -37,6 +38,9 @@ from humanpt.scoring.predictions import Predictions
 from humanpt.scoring.submissions import sequence_frames, write_submission
 
 CARD, RESULTS, SUBMISSION = "card.json", "results.json", "submission.zip"
+CHOSEN_BY_THESE = (
+    "The step of the run was chosen by its loss on these samples, so figures flatter it a little; --data names others."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,8 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
     benchmark = config.benchmark or chosen.dataset
     out = out or folder / f"eval-{benchmark}-{chosen.split}"
     page = out / REPORT if config.page else None
+    if chosen.split == HELD_OUT and run.is_dir() and (run / BEST).is_file():
+        chosen = replace(chosen, notes=(*chosen.notes, CHOSEN_BY_THESE))
     predictor, begun = f"{run}, step {header.step}", time.monotonic()
     if isinstance(settings, FinetuneMeshConfig):
         source = NetworkPredictions(settings, cast(MeshNetwork, network), chosen.samples(settings), reading, predictor)
@@ -187,6 +193,7 @@ def _meshes(
         report=report,
         title=title,
         page=config.page,
+        notes=chosen.notes,
     )
     return found.card, found.result.figures, found.details
 

@@ -50,7 +50,7 @@ def evaluate_classes(
         predictor: what the card calls the network.
 
     Returns:
-        The card, the figures, and `confusion`, `calibration` and `class_names`.
+        The card, the figures, and `confusion`, `calibration`, `class_names` and `notes`.
 
     Raises:
         InputError: if the pictures are of other classes than the network knows, or one cannot be read.
@@ -92,9 +92,10 @@ def evaluate_classes(
             confusion=result.confusion.numpy(),
             worst=[case for _, _, case in sorted(mistakes, key=lambda one: -one[0])],
             calibration=result.calibration,
+            notes=chosen.notes,
         )
     details = {"class_names": known, "confusion": result.confusion.tolist(), "calibration": result.calibration}
-    return card, result.figures, details
+    return card, result.figures, details | {"notes": list(chosen.notes)}
 
 
 def _card(config: FinetuneClassesConfig, chosen: Chosen, predictor: str) -> Card:

@@ -83,7 +83,7 @@ def evaluate_dense(
         report.advance(len(batch))
     result = scores.result()
     card = _card(config, chosen, variant, distances, predictor)
-    notes = [] if distances is not None else [NO_DISTANCES]
+    notes = [*chosen.notes, *([] if distances is not None else [NO_DISTANCES])]
     per_part = {task.part_names[number - 1]: value for number, value in result.per_part.items()}
     if page is not None:
         write_dense_report(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from humanpt.commands.evaluation_truth import TruthReader, drawable, make_case, part_errors
 from humanpt.data.labelled.record import Labelled, LabelledSet
 from humanpt.engine.report import Report
+from humanpt.errors import InputError
 from humanpt.pages.cases import Case, CasePicker, Standing, SurfaceErrors
 from humanpt.pages.evaluation import write_evaluation_report
 from humanpt.scoring.benchmarks import OFFICIAL_COUNTS, Changes, alignment_text, pose_protocol, rules_of
@@ -88,6 +89,7 @@ def evaluate_meshes(
     report: Report,
     title: str,
     page: bool = True,
+    notes: Sequence[str] = (),
 ) -> MeshEvaluation:
     """Score predictions, and write them and, if wanted, a page of them.
 
@@ -102,6 +104,7 @@ def evaluate_meshes(
         report: told how far it is.
         title: of the page.
         page: whether to write it.
+        notes: what a reader should know of the samples, one sentence each.
 
     Raises:
         HumanptError: of some kind, for whatever a user can mend.
@@ -116,7 +119,7 @@ def evaluate_meshes(
             report.advance(len(labels))
         card = _card(source, data, protocol, reader, writer, benchmark, split)
     result, details = measuring.result(), measuring.details()
-    notes = _notes(card, benchmark)
+    notes = [*notes, *_notes(card, benchmark)]
     per_vertex, body, surface = result.per_vertex_mm, drawable(source.layout.model, "right"), None
     if per_vertex is not None and body is not None:
         surface = SurfaceErrors(
@@ -151,6 +154,7 @@ class _Measuring:
         self._place = 0
 
     def add(self, labels: Sequence[Labelled], predicted: PredictionBatch, writer: PredictionWriter) -> None:
+        _refuse_strange(predicted)
         truth, names = self.reader(labels), self.protocol.keypoint_names
         true = _chosen(truth.points, self._true_names, names)
         each = self.scores.add(_chosen(_points(predicted), self._predicted_names, names), true, predicted.names)
@@ -172,6 +176,18 @@ class _Measuring:
             "by_view_angle": self._angle.result(),
             "pck_curve": result.curves,
         }
+
+
+def _refuse_strange(predicted: PredictionBatch) -> None:
+    """Refuse predictions that are no numbers.
+
+    Raises:
+        InputError: naming the first sample that has some.
+    """
+    for what, points in (("key points", predicted.keypoints), ("vertices", predicted.vertices)):
+        strange = [] if points is None else np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+        if len(strange):
+            raise InputError(f"{predicted.names[strange[0]]}: the predicted {what} are not finite; predict it again")
 
 
 def _card(

@@ -13,9 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from humanpt.commands.finetune_config import AnyConfig, FinetuneMeshConfig
+from humanpt.commands.finetune_config import AnyConfig, FinetuneDensePoseConfig, FinetuneMeshConfig
+from humanpt.commands.finetune_data import digest_of
 from humanpt.commands.finetune_families import FAMILIES
 from humanpt.data.labelled import find_data
+from humanpt.data.labelled.class_folders import ClassSet, evaluation_split
+from humanpt.data.labelled.open_dense import find_dense
 from humanpt.engine.checkpoint import Header
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import leave_signals_to_the_parent
@@ -24,6 +27,7 @@ from humanpt.scoring.benchmarks import EVALUATION_SPLITS
 
 HELD_OUT = "held-out"
 """The split of the samples that a run held out from its training."""
+SEEN = "The run may have been trained on some of these samples, so its figures say little of others."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,8 @@ class Chosen:
     """The data set, of the kind that the task opens."""
     indices: NDArray[np.int64]
     """Which samples."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures should know of them, one sentence each."""
 
     def samples(self, config: AnyConfig) -> Any:
         """The samples as the task of a run measures them, every one of the indices."""
@@ -85,36 +91,55 @@ def choose_samples(
         config: of the run that is measured.
         header: of its checkpoint.
         spec: a folder, or NAME:FOLDER; None takes the data of the run.
-        split: by the owners' name, or `HELD_OUT`; None takes what the run held out of its own data, else the part for
-            evaluation, or all.
+        split: by the owners' name, or `HELD_OUT`; None takes the part for evaluation of data that are named, else what
+            the run held out of its own data, else all.
         most: so many at most, spread evenly; None takes all.
         report: told what is generated.
 
     Raises:
-        HumanptError: of some kind, if data are missing or damaged, or nothing was held out.
+        HumanptError: of some kind, if data are missing or damaged, nothing was held out, or the run's data have changed
+            since.
     """
     family, own = FAMILIES[config.kind], str(header.provenance.ledger["data"])
     its_own = spec is None or _place(spec) == _place(own)
     if split == HELD_OUT and not its_own:
         raise ConfigError(f"--split {HELD_OUT} is a part of the run's own data, {own}; leave out --data")
-    held_out = its_own and split in (None, HELD_OUT)
+    official = None if spec is None or split is not None else _official(config, spec)
+    held_out = its_own and official is None and split in (None, HELD_OUT)
     spec = spec or own
-    wanted = config.split if held_out else split or _official(config, spec)
+    wanted = config.split if held_out else split or official
     spec, data = family.open(replace(config, split=wanted), spec, report)
     indices = family.split(config, data)[1] if held_out else np.arange(len(data))
     if not len(indices):
         raise InputError(f"{spec}: the run held nothing of it out; name other data with --data, or --split")
+    if held_out and digest_of(data, indices) != header.provenance.ledger["heldout"]["sha256"]:
+        raise InputError(
+            f"{spec}: not the samples that this run was begun with, so what it held out cannot be told from what it "
+            "learned; bring those back, or name other data with --data"
+        )
+    part = str(data.part if isinstance(data, ClassSet) else data.layout.split)
+    trained = header.provenance.ledger["about"].get("split")
+    seen = its_own and not held_out and (part == trained or part != _official(config, spec))
     if most is not None:
         indices = indices[np.linspace(0, len(indices), min(most, len(indices)), endpoint=False).astype(np.int64)]
     dataset = str(family.about(data)["dataset"])
     return Chosen(
-        spec=spec, dataset=dataset, split=HELD_OUT if held_out else wanted or "all", data=data, indices=indices
+        spec=spec,
+        dataset=dataset,
+        split=HELD_OUT if held_out else part,
+        data=data,
+        indices=indices,
+        notes=(SEEN,) if seen else (),
     )
 
 
 def _official(config: AnyConfig, spec: str) -> str | None:
-    """The part of a data set of meshes that is for evaluation."""
-    return EVALUATION_SPLITS.get(find_data(spec)[0]) if isinstance(config, FinetuneMeshConfig) else None
+    """The part of a data set that is for evaluation, by its owners' name; None where there is none of its own."""
+    if isinstance(config, FinetuneMeshConfig):
+        return EVALUATION_SPLITS.get(find_data(spec)[0])
+    if isinstance(config, FinetuneDensePoseConfig):
+        return EVALUATION_SPLITS.get(find_dense(spec)[0])
+    return evaluation_split(Path(spec).expanduser())
 
 
 def _place(spec: str) -> Path:

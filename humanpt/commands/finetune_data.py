@@ -87,8 +87,7 @@ def ledger_of(config: AnyConfig, data: FinetuneData) -> dict[str, Any]:
     """What the weights come from: the data with their licence, the split, the labels."""
 
     def part(indices: Indices) -> dict[str, Any]:
-        names = "\n".join(data.names(indices))
-        return {"pictures": len(indices), "sha256": hashlib.sha256(names.encode()).hexdigest()}
+        return {"pictures": len(indices), "sha256": digest_of(data.data, indices)}
 
     about = json.loads(json.dumps(FAMILIES[config.kind].about(data.data)))
     return {
@@ -99,6 +98,12 @@ def ledger_of(config: AnyConfig, data: FinetuneData) -> dict[str, Any]:
         "heldout": part(data.heldout),
         "labels": {"share": config.labels, "seed": config.seed},
     }
+
+
+def digest_of(data: Any, indices: Indices) -> str:
+    """Digest of the names of some samples in their order, as the ledger tells it."""
+    names = "\n".join(data.name(index) for index in indices.tolist())
+    return hashlib.sha256(names.encode()).hexdigest()
 
 
 def refuse_other_data(begun: Mapping[str, Any], ledger: Mapping[str, Any], last: Path) -> None:

@@ -24,9 +24,13 @@ EVALUATION_SPLITS = {
     "freihand": "evaluation",
     "ho3d-v2": "evaluation",
     "ho3d-v3": "evaluation",
+    "interhand": "test",
+    "dexycb": "s0-test",
     "3dpw": "test",
+    "bedlam": "validation",
+    "densepose-coco": "minival",
 }
-"""The part of a data set that is measured on where no other is asked for."""
+"""The part of a data set that is measured on where no other is asked for; of others all, or all that has labels."""
 OFFICIAL_COUNTS = {("freihand", "evaluation"): 3960, ("ho3d-v2", "evaluation"): 11524, ("ho3d-v3", "evaluation"): 20137}
 """Samples that a benchmark has; with others its figures are those of a part."""
 

@@ -175,8 +175,18 @@ class Predictions:
                 self.names: tuple[str, ...] = tuple(file["names"].asstr()[:]) if "names" in file else ()
                 self.parts = tuple(name for name in OPTIONAL if name in file)
                 self.error_names: tuple[str, ...] = tuple(file["errors"]) if "errors" in file else ()
+                self._refuse_odd_shapes({name: file[name].shape for name in ("keypoints", *self.parts)})
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{path}: cannot be read as predictions ({error}); run humanpt eval again") from None
+
+    def _refuse_odd_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        count, points = len(self.names), len(self.layout.keypoint_names)
+        if shapes["keypoints"] != (count, points, 3):
+            found = " x ".join(map(str, shapes["keypoints"]))
+            raise InputError(f"{self.path}: key points are {found}, must be {count} x {points} x 3; predict again")
+        for name, shape in shapes.items():
+            if shape[:1] != (count,):
+                raise InputError(f"{self.path}: {name} are of {shape[0]} samples, not of {count}; predict again")
 
     def __len__(self) -> int:
         return len(self.names)

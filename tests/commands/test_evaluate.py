@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
 import zipfile
 
+import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -192,9 +195,65 @@ def test_a_network_is_measured_by_freihands_rules_though_its_mesh_is_another(run
     assert "pa_pve_mm" not in found["figures"]
 
 
-def test_a_classifier_is_measured_by_class_and_refuses_other_classes(tmp_path):
-    import cv2
+def test_named_data_are_measured_on_their_part_for_evaluation_though_the_run_held_some_out(freihand, tmp_path):
+    root = tmp_path / "freihand"
+    shutil.copytree(freihand, root)
+    write_freihand(root, 4)
+    run = finetuned("hand-mesh", f"freihand:{root}", tmp_path / "run")
+    asked = done(evaluate(run, "--benchmark", "freihand", "--data", root))
+    assert (asked["split"], asked["samples"], asked["details"]["notes"][0][:1]) == ("evaluation", 3, "3")
+    own = done(evaluate(run))
+    assert (own["split"], own["samples"]) == ("held-out", 8)
+    assert "was chosen by its loss on these samples" in own["details"]["notes"][0]
+    trained = done(evaluate(run, "--split", "training"))
+    assert "may have been trained on" in trained["details"]["notes"][0]
 
+
+def write_classes(root, names, count=6):
+    rng = np.random.default_rng(0)
+    for name in names:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            cv2.imwrite(str(root / name / f"{number}.png"), rng.integers(0, 255, (40, 40, 3), dtype=np.uint8))
+
+
+def test_a_set_that_changed_since_has_no_part_that_was_surely_held_out(tmp_path):
+    write_classes(tmp_path / "set", ("a", "b"))
+    run = finetuned("gesture", tmp_path / "set", tmp_path / "run")
+    write_classes(tmp_path / "set", ("a", "b"), count=9)
+    one_line_error(evaluate(run), "not the samples that this run was begun with")
+    assert done(evaluate(run, "--data", tmp_path / "set", "--split", "all"))["samples"] == 18
+
+
+def test_classes_with_a_test_part_are_measured_on_it(tmp_path):
+    write_classes(tmp_path / "set" / "train", ("a", "b"))
+    write_classes(tmp_path / "set" / "test", ("a", "b"), count=2)
+    run = finetuned("gesture", tmp_path / "set", tmp_path / "run")
+    found = done(evaluate(run, "--data", tmp_path / "set"))
+    assert (found["split"], found["samples"], found["details"]["notes"]) == ("test", 4, [])
+    assert done(evaluate(run, "--data", tmp_path / "set", "--split", "train"))["card"]["split"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("keypoints", lambda values: values * np.nan, "the predicted key points are not finite"),
+        ("vertices", lambda values: values * np.inf, "the predicted vertices are not finite"),
+        ("keypoints", lambda values: values[:, :20], "key points are 4 x 20 x 3, must be 4 x 21 x 3"),
+        ("vertices", lambda values: values[:3], "vertices are of 3 samples, not of 4"),
+    ],
+)
+def test_damaged_files_of_predictions_are_told_in_one_line(run, others, evaluated, tmp_path, part, change, message):
+    file = tmp_path / "predictions.h5"
+    shutil.copy(run / "eval-others" / "predictions.h5", file)
+    with h5py.File(file, "a") as content:
+        values = change(content[part][:])
+        del content[part]
+        content[part] = values
+    one_line_error(evaluate("--predictions", file, "--data", others, "--out", tmp_path / "out"), message)
+
+
+def test_a_classifier_is_measured_by_class_and_refuses_other_classes(tmp_path):
     rng = np.random.default_rng(0)
     for root, names in (("set", ("red", "blue")), ("strange", ("red", "green"))):
         for name in names:

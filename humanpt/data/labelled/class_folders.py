@@ -50,6 +50,7 @@ class ClassSet:
 
     Attributes:
         root: the folder or table that it was opened from.
+        part: the split that it is of, "all" for all pictures.
         class_names: the classes, sorted.
         labels: (N,) int64 indices into `class_names`.
         groups: (N,) int64 numbers from 0 of what a split never parts.
@@ -57,8 +58,9 @@ class ClassSet:
         paths: N picture files.
     """
 
-    def __init__(self, root: Path, class_names: Sequence[str], rows: Sequence[_Row]) -> None:
+    def __init__(self, root: Path, part: str, class_names: Sequence[str], rows: Sequence[_Row]) -> None:
         self.root = root
+        self.part = part
         self.class_names = tuple(class_names)
         number = {name: k for k, name in enumerate(self.class_names)}
         self.labels: Indices = np.array([number[row.label] for row in rows], np.int64)
@@ -144,12 +146,7 @@ def open_classes(root: Path, split: str | None = None) -> ClassSet:
     """
     if split not in (None, "all", *SPLITS):
         raise InputError(f"{root}: no split {split!r} is known; take one of {', '.join(SPLITS)} or all")
-    if root.suffix.lower() == ".csv":
-        by_split = _read_table(root)
-    elif root.is_dir():
-        by_split = _read_folders(root)
-    else:
-        raise InputError(f"{root}: no such folder of classes; give a folder with a folder per class, or a CSV file")
+    by_split = _by_split(root)
     every = [row for rows in by_split.values() for row in rows]
     class_names = sorted({row.label for row in every})
     if not every:
@@ -161,7 +158,26 @@ def open_classes(root: Path, split: str | None = None) -> ClassSet:
     if split != "all" and split not in by_split:
         there = ", ".join(name or "none" for name in by_split)
         raise InputError(f"{root}: no pictures of the split {split!r} (splits here: {there}); take another or all")
-    return ClassSet(root, class_names, every if split == "all" else by_split[split])
+    return ClassSet(root, split, class_names, every if split == "all" else by_split[split])
+
+
+def evaluation_split(root: Path) -> str | None:
+    """The split of a folder or table that is for evaluation: "test", else "val"; None where it has neither.
+
+    Raises:
+        InputError: as `open_classes`.
+    """
+    by_split = _by_split(root)
+    return next((split for split in ("test", "val") if split in by_split), None)
+
+
+def _by_split(root: Path) -> dict[str, list[_Row]]:
+    """The pictures by split, "" where there are none."""
+    if root.suffix.lower() == ".csv":
+        return _read_table(root)
+    if root.is_dir():
+        return _read_folders(root)
+    raise InputError(f"{root}: no such folder of classes; give a folder with a folder per class, or a CSV file")
 
 
 def _read_folders(root: Path) -> dict[str, list[_Row]]:

@@ -27,25 +27,31 @@ def open_dense(spec: str, split: str | None = None, *, subject: SubjectKind) -> 
         InputError: if there is no such data set, folder or split, a part of it is missing, or it shows another subject.
         ShardError: if a shard of generated pairs is damaged or has no truth.
     """
-    name, colon, place = spec.partition(":")
-    if not colon or name not in MARKS:
-        name, place = _recognised(spec), spec
-    data = _OPENERS[name](Path(place).expanduser(), split, subject)
+    name, root = find_dense(spec)
+    data = _OPENERS[name](root, split, subject)
     if data.layout.subject != subject:
         raise InputError(f"{spec}: has labels of a {data.layout.subject}, not of a {subject}; give another folder")
     return data
 
 
-def _recognised(spec: str) -> str:
+def find_dense(spec: str) -> tuple[str, Path]:
+    """The name of the data set and the folder that a user's words stand for.
+
+    Raises:
+        InputError: if there is no such folder, or it holds the files of no known data set.
+    """
+    name, colon, place = spec.partition(":")
+    if colon and name in MARKS:
+        return name, Path(place).expanduser()
     root = Path(spec).expanduser()
     known = ", ".join(MARKS)
     if not root.exists():
         raise InputError(f"{spec}: no such folder; give a folder, or NAME:FOLDER with a name of {known}")
     if root.suffix == ".h5":
-        return "generated"
+        return "generated", root
     for name, marks in MARKS.items():
         if any(next(root.glob(mark), None) for mark in marks):
-            return name
+            return name, root
     raise InputError(f"{spec}: holds the files of no known data set; give NAME:FOLDER with a name of {known}")
 
 
