@@ -274,7 +274,8 @@ def _work(comparison: Comparison, job: Job, tell: Tell) -> bool:
     if summary["interrupted"]:
         return True
     measured = EvaluateConfig(data=comparison.test, workers=config.workers, page=False)
-    evaluate.run(folder, measured, folder / TEST, Silent(), device=comparison.device)
+    # The last weights, for the best are chosen by labels that are held out, of which few labels would have many.
+    evaluate.run(folder / LAST, measured, folder / TEST, Silent(), device=comparison.device)
     return False
 
 
