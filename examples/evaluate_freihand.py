@@ -4,8 +4,9 @@
     python examples/evaluate_freihand.py RUN --pairs PAIRS [--count N]
 
 FREIHAND is the folder into which FreiHAND_pub_v2_eval was unpacked. Without it N generated hands of PAIRS, which
-`humanpt mkpairs synthetic --hand` wrote, become a folder of that layout first: a pattern for your own recordings. Its
-vertices are some of Anny's in the place of MANO's, so only key points are measured.
+`humanpt mkpairs synthetic --hand` wrote, become a folder of that layout first: a pattern for your own recordings. Make
+PAIRS with a seed of their own, as a network knows those that it was trained on. The folder's vertices are some of
+Anny's in the place of MANO's, so only key points are measured.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main(run: Path, root: Path | None = None, pairs: Path | None = None, count: 
     with Bars() as report:
         found = evaluate.run(run, EvaluateConfig(benchmark="freihand", data=str(root)), None, report)
     figures = [(name, f"{value:.4g}") for name, value in found["figures"].items()]
-    print_table(f"{found['samples']} samples of {root}, by FreiHAND's rules", ("", ""), figures)
+    print_table(f"{found['samples']} samples, FreiHAND's rules", ("", ""), figures)
     card = [(name, json.dumps(value)) for name, value in found["card"].items()]
     print_table("the protocol; figures with another one do not compare", ("", ""), card)
     print(f"open {found['report']}")
