@@ -53,7 +53,7 @@ class GeneratedDense:
             subject=pairs.subject_kind,
             part_names=BODY_PARTS if pairs.subject_kind == "body" else HAND_PARTS,
             charts=f"canonical:{self.model}",
-            licence=pairs.readers[0].sources[0].licence,
+            licence="; ".join(sorted({source.licence for reader in pairs.readers for source in reader.sources})),
             site="`humanpt mkpairs synthetic`",
         )
 
@@ -66,9 +66,11 @@ class GeneratedDense:
         return 2 * len(self.pairs)
 
     def name(self, index: int) -> str:
-        """The shard, the pair and the picture."""
-        reader, row = self.pairs.locate(index // 2)
-        return f"{reader.path.name}:{row}:{index % 2 + 1}"
+        """The pair's recording, its frame and which of its two pictures this is, as `GeneratedSet` calls them."""
+        pair, which = divmod(index, 2)
+        reader, row = self.pairs.locate(pair)
+        frame = int(reader.frames[row, which])
+        return f"{self.pairs.sequences[self.pairs.sequence[pair]]}/{frame:06d}-{row}-{which + 1}"
 
     def side(self, index: int) -> Side:
         """Which hand; "none" for a body."""

@@ -80,19 +80,18 @@ def _track(root: Path, path: Path, sequence: str, content: dict[str, Any], perso
         valid = np.asarray(content["campose_valid"][person]) if "campose_valid" in content else np.ones(len(poses))
         cameras = np.asarray(content["cam_poses"], np.float64)
         intrinsics = np.asarray(content["cam_intrinsics"], np.float64)
+        seen = np.asarray(content["poses2d"][person]) if "poses2d" in content else np.ones((len(poses), 1))
         gender = gender_of(content["genders"][person], str(path))
     except (IndexError, ValueError, TypeError) as error:
         raise InputError(f"{path}: person {person}: is damaged ({error}); get it again from {SITE}") from None
-    counts = {len(poses), len(transl), len(joints), len(valid), len(cameras)}
+    counts = {len(poses), len(transl), len(joints), len(valid), len(cameras), len(seen)}
     if len(counts) > 1 or poses.shape[1:] != (72,) or joints.shape[1:] != (72,) or transl.shape[1:] != (3,):
         raise InputError(
             f"{path}: person {person}: poses {poses.shape}, trans {transl.shape}, jointPositions {joints.shape}, "
-            f"campose_valid {valid.shape} and cam_poses {cameras.shape} do not fit; get it again from {SITE}"
+            f"campose_valid {valid.shape}, poses2d {seen.shape} and cam_poses {cameras.shape} do not fit; "
+            f"get it again from {SITE}"
         )
-    kept = valid > 0
-    if "poses2d" in content:
-        kept &= (np.asarray(content["poses2d"][person]).reshape(len(kept), -1) > 0).any(axis=1)
-    frames = np.flatnonzero(kept)
+    frames = np.flatnonzero((valid > 0) & (seen > 0).any(axis=tuple(range(1, seen.ndim))))
     return Track(
         sequence=sequence,
         person=person,

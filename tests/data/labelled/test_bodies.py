@@ -388,3 +388,10 @@ def test_agoras_own_tables_are_not_opened(tmp_path):
     (tmp_path / "validation_SMPLX" / "validation_0_withjv.pkl").write_bytes(b"pandas")
     with pytest.raises(InputError, match="pickled table of pandas"):
         open_labelled(f"agora:{tmp_path}", subject="body")
+
+
+def test_detections_of_3dpw_that_do_not_fit_are_told_in_one_line(tmp_path, man):
+    content = threedpw_content([man], "m")
+    content["poses2d"][0] = content["poses2d"][0][:2]
+    with pytest.raises(InputError, match=r"poses2d \(2, 3, 18\) and cam_poses .* do not fit"):
+        open_labelled(f"3dpw:{write_3dpw(tmp_path / 'set', content)}", subject="body")
