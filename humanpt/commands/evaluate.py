@@ -35,7 +35,7 @@ from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.scoring.benchmarks import EVALUATION_SPLITS, Changes
 from humanpt.scoring.card import Card
 from humanpt.scoring.predictions import Predictions
-from humanpt.scoring.submissions import sequence_frames, write_submission
+from humanpt.scoring.submissions import refuse_unfit, sequence_frames, write_submission
 
 CARD, RESULTS, SUBMISSION = "card.json", "results.json", "submission.zip"
 CHOSEN_BY_THESE = (
@@ -105,6 +105,8 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
     where = choose_device(device)
     reading = Reading(device=where, batch=config.batch, workers=config.workers)
     settings, network, header = load_finetuned(run, where)
+    if config.submission and not isinstance(settings, FinetuneMeshConfig):
+        raise ConfigError(f"{settings.kind}: no server takes predictions of this task; leave out --submission")
     chosen = choose_samples(settings, header, config.spec, config.split, config.most, report)
     folder = run if run.is_dir() else run.parent
     benchmark = config.benchmark or chosen.dataset
@@ -182,6 +184,8 @@ def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report
 def _meshes(
     source: MeshSource, chosen: Chosen, config: EvaluateConfig, benchmark: str, out: Path, report: Report, title: str
 ) -> tuple[Card, dict[str, float], dict[str, Any]]:
+    if config.submission:
+        refuse_unfit(benchmark, source.layout)
     found = evaluate_meshes(
         source,
         chosen.data,
@@ -202,8 +206,6 @@ def _submitted(config: EvaluateConfig, chosen: Chosen, benchmark: str, out: Path
     """Write the file for the server, if one is wanted; where it is."""
     if not config.submission:
         return {}
-    if not (out / PREDICTIONS).is_file():
-        raise ConfigError(f"{benchmark}: no server takes predictions of this task; leave out --submission")
     frames = None
     if benchmark == "3dpw":
         frames = sequence_frames(Path(chosen.spec.partition(":")[2] or chosen.spec).expanduser(), chosen.split)

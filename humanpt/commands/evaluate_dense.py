@@ -16,7 +16,7 @@ from humanpt.body.geodesics import SurfaceDistances, surface_distances
 from humanpt.commands.evaluation_samples import Chosen, Reading, digest_names
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig
 from humanpt.engine.report import Report
-from humanpt.errors import InputError
+from humanpt.errors import ConfigError, InputError
 from humanpt.metrics.dense import Variant
 from humanpt.models.vit import normalise
 from humanpt.pages.cases import CasePicker, Standing
@@ -30,6 +30,8 @@ from humanpt.tasks.dense_samples import SOME_PART, DenseBatch, collate
 NO_DISTANCES = (
     "No GPS: distances along the surface of these charts come in files of their own from the owners of DensePose-COCO."
 )
+
+OF_HANDS = "GPS is made for people: its k of 25.5 cm is longer than a hand, so on hands it hardly tells places apart."
 
 
 @torch.no_grad()
@@ -60,8 +62,11 @@ def evaluate_dense(
 
     Raises:
         InputError: if the labels are of other parts or charts than the network's.
+        ConfigError: if a k for each part of the body is asked for of hands.
     """
     layout, task = chosen.data.layout, config.task
+    if config.subject == "hand" and variant == "k-per-part":
+        raise ConfigError("--gps k-per-part is of parts of the body; leave it out for hands")
     if tuple(layout.part_names) != tuple(task.part_names) or layout.charts != task.charts:
         raise InputError(f"{chosen.spec}: labels on charts of {layout.charts}, the network answers on {task.charts}")
     kind, _, model = task.charts.partition(":")
@@ -84,6 +89,7 @@ def evaluate_dense(
     result = scores.result()
     card = _card(config, chosen, variant, distances, predictor)
     notes = [*chosen.notes, *([] if distances is not None else [NO_DISTANCES])]
+    notes += [OF_HANDS] if config.subject == "hand" else []
     per_part = {task.part_names[number - 1]: value for number, value in result.per_part.items()}
     if page is not None:
         write_dense_report(

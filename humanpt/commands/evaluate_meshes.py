@@ -23,7 +23,14 @@ from humanpt.engine.report import Report
 from humanpt.errors import InputError
 from humanpt.pages.cases import Case, CasePicker, Standing, SurfaceErrors
 from humanpt.pages.evaluation import write_evaluation_report
-from humanpt.scoring.benchmarks import OFFICIAL_COUNTS, Changes, alignment_text, pose_protocol, rules_of
+from humanpt.scoring.benchmarks import (
+    OFFICIAL_COUNTS,
+    Changes,
+    alignment_text,
+    gender_text,
+    pose_protocol,
+    rules_of,
+)
 from humanpt.scoring.breakdown import by_hidden, by_view_angle, view_angles
 from humanpt.scoring.card import Card
 from humanpt.scoring.pose import Points, PoseProtocol, PoseResult, PoseScores
@@ -185,8 +192,8 @@ def _refuse_strange(predicted: PredictionBatch) -> None:
         InputError: naming the first sample that has some.
     """
     for what, points in (("key points", predicted.keypoints), ("vertices", predicted.vertices)):
-        strange = [] if points is None else np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
-        if len(strange):
+        if points is not None and not np.isfinite(points).all():
+            strange = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
             raise InputError(f"{predicted.names[strange[0]]}: the predicted {what} are not finite; predict it again")
 
 
@@ -211,7 +218,7 @@ def _card(
         joints=protocol.keypoint_names,
         regressor=f"none; the points of {predicted} by their names" if predicted else "none",
         mesh=meshes,
-        gender="neutral",
+        gender=gender_text(data.layout, predicted),
         root=protocol.root if "root" in protocol.alignments else (),
         alignment=alignment_text(protocol),
         reflections=protocol.mirror,

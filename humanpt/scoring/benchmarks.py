@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from humanpt.body.model import LICENSED
 from humanpt.data.labelled.record import LabelLayout
 from humanpt.errors import InputError
 from humanpt.scoring.freihand import freihand_protocol
@@ -19,6 +20,8 @@ HAND_PCK = (0.0, 0.05, 100)
 BODY_PCK = (0.0, 0.2, 101)
 ROOTS = {"3dpw": ("pelvis",), "agora": ("pelvis",)}
 """Where root-relative figures begin by a benchmark's own script, if that is predicted; else at the labels' root."""
+GENDERED = ("3dpw", "emdb")
+"""Data sets whose labels are of the model of each person's own gender."""
 FRAMES_PER_SECOND = {"3dpw": 30.0, "emdb": 30.0}
 EVALUATION_SPLITS = {
     "freihand": "evaluation",
@@ -88,6 +91,14 @@ def pose_protocol(
     if changes.pck_mm is not None:
         protocol = replace(protocol, pck=(changes.pck_mm[0] / 1000, changes.pck_mm[1] / 1000, protocol.pck[2]))
     return protocol
+
+
+def gender_text(layout: LabelLayout, model: str | None) -> str:
+    """Of which gender the body model that predicts is, and the one behind the labels where that is another."""
+    if layout.subject == "hand" or model is None:
+        return ""
+    predicted = "neutral" if model in LICENSED else f"that of {model}'s shape"
+    return f"{predicted}; labels each person's own" if layout.dataset in GENDERED else predicted
 
 
 def rules_of(protocol: PoseProtocol) -> dict[str, Any]:

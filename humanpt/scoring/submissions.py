@@ -20,7 +20,7 @@ import json
 import pickle
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +35,7 @@ from humanpt.data.safe_pickle import read_pickle, unpickle
 from humanpt.errors import InputError
 from humanpt.files import whole_file
 from humanpt.scoring.freihand import MANO_VERTICES
-from humanpt.scoring.predictions import Predictions
+from humanpt.scoring.predictions import PredictionLayout, Predictions
 
 Numbers = NDArray[np.floating[Any]]
 
@@ -46,6 +46,25 @@ AGORA_SCALE = 3.0  # the server measures pixels of 3840 x 2160, the data set's s
 LARGEST = {"hand": 1.0, "body": 5.0}
 """Metres between the farthest points of a subject, beyond which a submission is refused."""
 SERVERS = ("freihand", "ho3d-v2", "ho3d-v3", "3dpw", "agora")
+
+
+def refuse_unfit(benchmark: str, layout: PredictionLayout) -> None:
+    """Refuse predictions of which a server's file cannot be made.
+
+    Raises:
+        InputError: if the server's benchmark is not known, or the predictions lack joints or vertices that it wants.
+    """
+    if benchmark not in SERVERS:
+        raise InputError(f"{benchmark}: has no server that takes predictions; those of {', '.join(SERVERS)} do")
+    wanted = {"freihand": "mano", "ho3d-v2": "mano", "ho3d-v3": "mano", "agora": "smpl"}.get(benchmark)
+    if wanted is not None and layout.model != wanted:
+        raise InputError(
+            f"{benchmark}: the server wants {wanted}'s vertices, not {layout.model}'s; predict with {wanted}"
+        )
+    names = HAND_21 if wanted == "mano" else SMPL_24
+    missing = [name for name in names if name not in layout.keypoint_names]
+    if missing:
+        raise InputError(f"{benchmark}: the server wants {missing[0]}, which {layout.model} has not; predict with smpl")
 
 
 def write_submission(
@@ -64,6 +83,7 @@ def write_submission(
         InputError: if the server's benchmark is not known, or the predictions lack joints or vertices that it wants.
         OutputError: if the file cannot be written.
     """
+    refuse_unfit(benchmark, predictions.layout)
     with whole_file(path) as temporary:
         if benchmark in ("freihand", "ho3d-v2", "ho3d-v3"):
             _hands(predictions, temporary, opengl=benchmark != "freihand")
@@ -71,21 +91,17 @@ def write_submission(
         elif benchmark == "3dpw":
             _sequences(predictions, temporary, split, frames or {})
             check_sequences(temporary, frames or {})
-        elif benchmark == "agora":
+        else:
             _people(predictions, temporary)
             check_people(temporary, len(predictions))
-        else:
-            raise InputError(f"{benchmark}: has no server that takes predictions; those of {', '.join(SERVERS)} do")
 
 
 def _hands(predictions: Predictions, path: Path, *, opengl: bool) -> None:
     """`pred.json`, sample after sample."""
     names = HO3D_JOINTS if opengl else HAND_21
-    order = _columns(predictions, names)
-    if "vertices" not in predictions.parts or predictions.layout.model != "mano":
-        raise InputError(
-            f"{predictions.path}: the server wants MANO's {MANO_VERTICES} vertices; predict with model mano"
-        )
+    order = [predictions.layout.keypoint_names.index(name) for name in names]
+    if "vertices" not in predictions.parts:
+        raise InputError(f"{predictions.path}: has no vertices, which the server wants; predict with model mano")
     signs = OPENGL if opengl else np.ones(3, np.float32)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle, bundle.open("pred.json", "w") as file:
         file.write(b"[")
@@ -126,7 +142,7 @@ def check_hands(path: Path, count: int, *, opengl: bool) -> None:
 
 def _sequences(predictions: Predictions, path: Path, split: str, frames: Mapping[str, int]) -> None:
     """One pickle for each sequence of 3DPW."""
-    order = _columns(predictions, SMPL_24)
+    order = [predictions.layout.keypoint_names.index(name) for name in SMPL_24]
     places: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for place, name in enumerate(predictions.names):
         sequence, frame, person = name.rsplit("/", 2)
@@ -180,11 +196,9 @@ def check_sequences(path: Path, frames: Mapping[str, int]) -> None:
 
 def _people(predictions: Predictions, path: Path) -> None:
     """One pickle for each person of AGORA."""
-    order = _columns(predictions, SMPL_24)
-    if predictions.layout.model != "smpl" or not {"vertices", "pixels"} <= set(predictions.parts):
-        raise InputError(
-            f"{predictions.path}: the server wants SMPL's {SMPL_VERTICES} vertices; predict with model smpl"
-        )
+    order = [predictions.layout.keypoint_names.index(name) for name in SMPL_24]
+    if not {"vertices", "pixels"} <= set(predictions.parts):
+        raise InputError(f"{predictions.path}: has no vertices or pixels, which the server wants; predict it again")
     people: dict[str, int] = defaultdict(int)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
         for batch in predictions.batches(BATCH, ("vertices", "pixels")):
@@ -219,19 +233,6 @@ def check_people(path: Path, count: int) -> None:
                     raise InputError(f"{path.name}: {name}: {key} must be {shape}")
             _check_points(path, name, person["verts"][None], "body")
             _check_points(path, name, person["allSmplJoints3d"][None], "body")
-
-
-def _columns(predictions: Predictions, names: Sequence[str]) -> list[int]:
-    """Where key points of these names are.
-
-    Raises:
-        InputError: if one is not predicted.
-    """
-    theirs = predictions.layout.keypoint_names
-    missing = [name for name in names if name not in theirs]
-    if missing:
-        raise InputError(f"{predictions.path}: the server wants {missing[0]}, which {predictions.layout.model} has not")
-    return [theirs.index(name) for name in names]
 
 
 def _check_points(path: Path, what: str, points: Numbers, subject: str) -> None:

@@ -279,12 +279,21 @@ def test_dense_pose_is_measured_along_the_surface(tmp_path):
     assert "anny-body-small" in found["card"]["rules"]["geodesics"]
 
 
+def test_a_k_for_each_part_of_the_body_is_refused_for_hands(people, tmp_path):
+    run = finetuned("dense-pose", people, tmp_path / "run", "--hand")
+    one_line_error(evaluate(run, "--gps", "k-per-part"), "parts of the body; leave it out for hands")
+    assert any("25.5 cm is longer than a hand" in note for note in done(evaluate(run))["details"]["notes"])
+
+
 def test_what_cannot_be_measured_is_told_in_one_line(run, others, freihand, tmp_path):
     one_line_error(evaluate(tmp_path / "nothing"), "nothing")
     one_line_error(evaluate(run, "--benchmark", "freehand", "--data", others), "benchmark is 'freehand'; choose")
     one_line_error(evaluate(run, "--benchmark", "freihand"), "needs its samples; add --data")
     one_line_error(evaluate(run, "--data", others, "--split", "held-out"), "leave out --data")
     one_line_error(evaluate(run, "--data", others, "--submission"), "generated: has no server")
+    wanted = evaluate(run, "--data", freihand, "--submission", "--out", tmp_path / "for-the-server")
+    one_line_error(wanted, "freihand: the server wants mano's vertices, not anny-hand's")
+    assert not (tmp_path / "for-the-server").exists()  # told before anything is measured
     one_line_error(evaluate(run, "--predictions", "x.h5"), "give a RUN, or --predictions FILE")
     one_line_error(evaluate("--compare", tmp_path, run), "holds no results of an evaluation")
     damaged = run / "eval-others" / "predictions.h5"

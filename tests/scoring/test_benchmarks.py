@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from humanpt.body.skeletons import BODY_23, HAND_21, SMPL_24
+from humanpt.data.labelled import READERS
+from humanpt.data.labelled.open_dense import MARKS as DENSE
 from humanpt.data.labelled.record import LabelLayout
 from humanpt.errors import InputError
-from humanpt.scoring.benchmarks import Changes, pose_protocol
+from humanpt.scoring.benchmarks import EVALUATION_SPLITS, Changes, gender_text, pose_protocol
 
 HAND = LabelLayout(
     dataset="freihand",
@@ -55,3 +57,14 @@ def test_a_root_that_is_not_predicted_and_no_point_in_common_are_told_in_one_lin
         pose_protocol("3dpw", BODY, BODY_23[:12], False, Changes())
     with pytest.raises(InputError, match="none of its key points is predicted"):
         pose_protocol("3dpw", BODY, HAND_21[1:], False, Changes())
+
+
+def test_a_card_tells_whose_gender_the_bodies_are():
+    assert gender_text(BODY, "smpl") == "neutral; labels each person's own"
+    assert gender_text(replace(BODY, dataset="bedlam"), "smplx") == "neutral"
+    assert gender_text(replace(BODY, dataset="generated"), "anny-body") == "that of anny-body's shape"
+    assert gender_text(HAND, "mano") == ""
+
+
+def test_every_set_with_a_part_for_evaluation_is_one_that_is_read():
+    assert set(EVALUATION_SPLITS) <= {*READERS, *DENSE}

@@ -59,7 +59,7 @@ def test_ho3d_takes_manos_order_then_the_tips_with_the_hand_along_negative_z(tmp
 def test_what_the_server_would_refuse_is_not_written(tmp_path):
     for options, message in (
         ({"size": 100.0}, "not in metres"),
-        ({"vertices": None}, "wants MANO's 778 vertices"),
+        ({"vertices": None}, "has no vertices, which the server wants"),
         ({"vertices": 779}, "vertices are"),
     ):
         with pytest.raises(InputError, match=message):
