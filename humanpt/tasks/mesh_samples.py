@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -161,7 +162,7 @@ class MeshSamples(Dataset[MeshSample]):
         *,
         training: bool,
     ) -> None:
-        layout, body = data.layout, load_body_model(config.model)
+        layout = data.layout
         if not len(indices):
             raise InputError(f"{layout.dataset}: no pictures to {'train' if training else 'measure'} on")
         if layout.subject != config.subject:
@@ -170,7 +171,7 @@ class MeshSamples(Dataset[MeshSample]):
             )
         self.data, self.indices, self.config = data, indices, config
         self.crop_size, self.seed, self.training = crop_size, seed, training
-        self.names = point_names(body.layout)
+        self.names = _names_of(config.model)
         self.shared = np.array([[self.names.index(name), at] for at, name in enumerate(layout.keypoint_names)
                                 if name in self.names], np.int64).reshape(-1, 2)  # fmt: skip
         if not len(self.shared):
@@ -304,6 +305,12 @@ def turn_pose(body: BodyModel, pose: Tensor, turn: Tensor) -> Tensor:
     orientations = turn[:, None].expand(-1, pose.shape[1], -1, -1)
     root_turn = body.pose_from_orientations(orientations, body.mean_shape())[:, :1]
     return torch.cat((root_turn @ pose[:, :1], pose[:, 1:]), dim=1)
+
+
+@lru_cache
+def _names_of(model: str) -> tuple[str, ...]:
+    """Names of a body model's points; the model is read once, which takes longer than a picture."""
+    return point_names(load_body_model(model).layout)
 
 
 def _finite_mean(values: list[Tensor]) -> Tensor | None:
