@@ -24,8 +24,7 @@ from humanpt.pages.dense_pictures import DenseCase
 from humanpt.pages.evaluation import write_dense_report
 from humanpt.scoring.card import Card
 from humanpt.scoring.dense import DensePerson, DenseScores
-from humanpt.tasks.dense_pose import POINTS
-from humanpt.tasks.dense_samples import SOME_PART, DenseBatch, collate
+from humanpt.tasks.dense_samples import POINTS, SOME_PART, DenseBatch, collate, labelled_places
 
 NO_DISTANCES = (
     "No GPS: distances along the surface of these charts come in files of their own from the owners of DensePose-COCO."
@@ -132,23 +131,9 @@ def _measure(
     if distances is None:
         scores.add(person)
         return overlap
-    y, x, true_part, true_uv = _labelled_places(batch, row)
+    y, x, true_part, true_uv = labelled_places(batch, row)
     metres = distances.between(part[y, x].numpy(), uv[:, y, x].T.numpy(), true_part.numpy(), true_uv.numpy())
     return scores.add(DensePerson(**(vars(person) | {"distances": torch.from_numpy(metres), "parts": true_part})))
-
-
-def _labelled_places(batch: DenseBatch, row: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows, columns, parts and u, v of the labelled points of a picture, or of pixels spread over its body."""
-    there = batch.points_part[row] > 0
-    size = batch.label.shape[-1]
-    if there.any():
-        x, y = batch.points[row][there].round().long().clamp(0, size - 1).T
-        return y, x, batch.points_part[row][there], batch.points_uv[row][there]
-    label = batch.label[row].long()
-    y, x = ((label > 0) & (label < SOME_PART)).nonzero().T
-    spread = torch.linspace(0, max(0, len(y) - 1), min(len(y), POINTS)).long()
-    y, x = y[spread], x[spread]
-    return y, x, label[y, x], batch.uv[row].float()[:, y, x].T
 
 
 def _cases(network: nn.Module, samples: Any, picker: CasePicker, reading: Reading) -> dict[Standing, list[DenseCase]]:

@@ -127,6 +127,8 @@ def evaluate_meshes(
         card = _card(source, data, protocol, reader, writer, benchmark, split)
     result, details = measuring.result(), measuring.details()
     notes = [*notes, *_notes(card, benchmark)]
+    if np.isnan(result.figures[RANKED_BY]):
+        notes.append("Nothing of these samples is labelled, so that nothing is measured; --submission writes a file.")
     per_vertex, body, surface = result.per_vertex_mm, drawable(source.layout.model, "right"), None
     if per_vertex is not None and body is not None:
         surface = SurfaceErrors(

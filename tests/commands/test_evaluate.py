@@ -22,7 +22,7 @@ from humanpt.scoring.card import Card
 from humanpt.scoring.predictions import Predictions
 from humanpt.tasks.mesh_recovery import MeshTask
 from tests.commands.test_finetune import COMMON, done, one_line_error
-from tests.data.labelled.written_sets import write_freihand
+from tests.data.labelled.written_sets import write_freihand, write_ho3d
 from tests.people import made
 
 QUICK = ["--workers", "0", "--device", "cpu", "--json"]
@@ -251,6 +251,14 @@ def test_damaged_files_of_predictions_are_told_in_one_line(run, others, evaluate
         del content[part]
         content[part] = values
     one_line_error(evaluate("--predictions", file, "--data", others, "--out", tmp_path / "out"), message)
+
+
+def test_samples_without_published_labels_are_predicted_and_it_says_so(run, tmp_path):
+    write_ho3d(tmp_path / "ho3d", 2, with_truth=False)
+    found = done(evaluate(run, "--benchmark", "ho3d-v3", "--data", tmp_path / "ho3d", "--out", tmp_path / "out"))
+    assert any("Nothing of these samples is labelled" in note for note in found["details"]["notes"])
+    assert found["figures"]["pa_mpjpe_mm"] is None
+    assert len(Predictions(tmp_path / "out" / "predictions.h5")) == 2
 
 
 def test_a_classifier_is_measured_by_class_and_refuses_other_classes(tmp_path):
