@@ -92,7 +92,8 @@ def tell_meshes(run: Path, pictures: Sequence[Path]) -> str:
         f"the clips.</p><div class='frames'>{images}</div><p>Held-out generated hands, mean error of key points: "
         f"<b>{figures['heldout_mpjpe_mm']:.0f} mm</b> relative to the wrist, where the mean pose scores "
         f"{mean['heldout_mpjpe_mm']:.0f} mm; <b>{figures['heldout_pa_mpjpe_mm']:.1f} mm</b> after a similarity fit, "
-        f"where it scores {figures['heldout_mean_pa_mpjpe_mm']:.1f} mm.</p>"
+        f"where it scores {figures['heldout_mean_pa_mpjpe_mm']:.1f} mm. How a hand is turned is learned first; how its "
+        "fingers bend takes more pictures.</p>"
     )
 
 
