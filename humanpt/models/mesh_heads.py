@@ -91,6 +91,8 @@ class MeshPrediction(NamedTuple):
     """(B, K, 2) the key points in pixels of the crop."""
     camera: Tensor
     """(B, 3) s, tx and ty."""
+    turn: Tensor
+    """(B, 3, 3) rotation by which the whole is turned about the root; the first of a pose."""
     pose: Tensor | None
     """(B, J, 3, 3) rotations of the joints as the body model takes them; None without a model's parameters."""
     shape: Tensor | None
@@ -205,7 +207,8 @@ class MeshNetwork(nn.Module):
         self.keypoint_names = self.points.names
         joints, shapes = len(body.layout.joint_names), len(body.layout.shape_names)
         free = 3 * (len(self.keypoint_names) + len(body.canonical))
-        self.sizes = [3, free] if config.free else [3, joints * numbers_of(config.rotation), shapes]
+        turn = numbers_of(config.rotation)
+        self.sizes = [3, turn, free] if config.free else [3, joints * turn, shapes]
         self.head = MeshHead(trunk.grid, trunk.width, config, sum(self.sizes))
         self.register_buffer("mean_camera", body.canonical.new_tensor([MEAN_SCALE[config.subject], 0, 0]))
         self.register_buffer("mean_numbers", numbers_for(config.rotation, body.identity_pose()[0]))
@@ -249,15 +252,15 @@ class MeshNetwork(nn.Module):
             place = root_place(camera, intrinsics, image1.shape[-1])[:, None]
             pose = shape = transl = None
             if self.config.free:
-                keypoints, vertices = self._free(rest[0])
+                turn = rotations_from(self.config.rotation, self.mean_numbers[0] + rest[0])
+                keypoints, vertices = self._free(rest[1], turn)
             else:
                 pose, shape = self._pose(rest[0]), self._shape(rest[1])
+                turn = pose[:, 0]
                 keypoints, vertices, shift = self.points(shape, pose)
                 transl = shift + place[:, 0]
-            keypoints, vertices = keypoints + place, vertices + place
-            depth = torch.maximum(keypoints[..., 2:], NEAREST * place[..., 2:])
-            pixels = project(torch.cat((keypoints[..., :2], depth), dim=-1), intrinsics)
-        return MeshPrediction(keypoints, vertices, pixels, camera, pose, shape, transl)
+            pixels = seen_at(keypoints, place, intrinsics)
+        return MeshPrediction(keypoints + place, vertices + place, pixels, camera, turn, pose, shape, transl)
 
     def _camera(self, numbers: Tensor) -> Tensor:
         """(B, 3) s, tx, ty; s stays within e^-2 to e^2 of its mean."""
@@ -274,17 +277,18 @@ class MeshNetwork(nn.Module):
             return self.mean_shape + numbers
         return torch.sigmoid(torch.logit(self.mean_shape, eps=0.05) + numbers)
 
-    def _free(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3 (K + V)) numbers to key points and vertices relative to the root."""
+    def _free(self, numbers: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3 (K + V)) numbers to key points and vertices relative to the root, all turned by (B, 3, 3)."""
         points = self.mean_points + UNIT[self.config.subject] * numbers.reshape(len(numbers), -1, 3)
-        points = points - self.points.root_of(points)
+        points = (points - self.points.root_of(points)) @ turn.mT
         count = len(self.keypoint_names)
         return points[:, :count], points[:, count:]
 
     @torch.no_grad()
     def _mean_points(self) -> Tensor:
-        """(K + V, 3) key points and vertices of the mean pose and shape, relative to the root."""
+        """(K + V, 3) key points and vertices of the mean pose and shape, relative to the root, not turned."""
         pose = rotations_from(self.config.rotation, self.mean_numbers)
+        pose[0] = torch.eye(3)
         keypoints, vertices, _ = self.points(self.mean_shape[None], pose[None])
         return torch.cat((keypoints[0], vertices[0]))
 
@@ -303,6 +307,22 @@ def root_place(camera: Tensor, intrinsics: Tensor, size: int) -> Tensor:
     depth = 2 * intrinsics[:, 0, 0] / (size * camera[:, 0])
     pixel = (size - 1) / 2 + size / 2 * camera[:, 1:]
     return unproject(pixel[:, None], depth[:, None], intrinsics)[:, 0]
+
+
+def seen_at(points: Tensor, place: Tensor, intrinsics: Tensor) -> Tensor:
+    """Where the crop shows points.
+
+    Args:
+        points: (B, K, 3) relative to the root, metres.
+        place: (B, 1, 3) the root in the axes of the crop's camera, metres.
+        intrinsics: (B, 3, 3) of the crop, pixels.
+
+    Returns:
+        (B, K, 2) pixels; points that are much nearer than the root are drawn as if at a share `NEAREST` of its depth.
+    """
+    points = points + place
+    depth = torch.maximum(points[..., 2:], NEAREST * place[..., 2:])
+    return project(torch.cat((points[..., :2], depth), dim=-1), intrinsics)
 
 
 def camera_of(place: Tensor, intrinsics: Tensor, size: int) -> Tensor:

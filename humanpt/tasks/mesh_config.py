@@ -13,7 +13,8 @@ class MeshConfig(MeshModelConfig):
     """Hand or body mesh recovery but for the trunk's sizes and the length of training."""
 
     vertices_weight: float = 1.0
-    """Weight of the L1 error of vertices, relative to the root, in units of 0.1 m for hands and 0.5 m for bodies."""
+    """Weight of the L1 error of vertices, relative to the root, in units of 0.1 m for hands and 0.5 m for bodies. It
+    teaches how the whole is turned, as that of key points does; see `tasks.mesh_recovery.only_turned`."""
     keypoints_weight: float = 1.0
     """Weight of the L1 error of key points, relative to the root, in the same units."""
     aligned_weight: float = 1.0
@@ -24,6 +25,9 @@ class MeshConfig(MeshModelConfig):
     camera_weight: float = 1.0
     """Weight of the L1 error of the camera: of the logarithm of s, of tx and of ty, added up. Projected key points
     alone teach a network that is unsure how a hand is turned to make it small."""
+    size_weight: float = 1.0
+    """Weight of the absolute error of the logarithm of the size, the root mean square distance of key points from the
+    root; errors after the similarity fit know no size."""
     turn_weight: float = 0.1
     """Weight of the squared error of the first joint's rotation matrix, which turns the whole, summed over it."""
     pose_weight: float = 1.0

@@ -34,7 +34,7 @@ def test_predictions_leave_the_crop_unrounded():
     keypoints, vertices, shift = points(shape, pose)
     away = torch.tensor([0.3, 0.2, 4.0])
     given = MeshPrediction(
-        keypoints + away, vertices + away, torch.zeros(2, 1, 2), torch.ones(2, 3), pose, shape, shift + away
+        keypoints + away, vertices + away, torch.zeros(2, 1, 2), torch.ones(2, 3), pose[:, 0], pose, shape, shift + away
     )
 
     class Oracle:

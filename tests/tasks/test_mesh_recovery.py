@@ -14,6 +14,7 @@ from humanpt.body.model import load_body_model
 from humanpt.data.turned_crops import map_pixels, turned_crop
 from humanpt.engine.average import Averaged
 from humanpt.geometry.cameras import project
+from humanpt.geometry.rotations import rotations_from
 from humanpt.models.croco import tiny
 from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction
 from humanpt.models.trunk import Trunk
@@ -24,6 +25,7 @@ from humanpt.tasks.mesh_recovery import (
     aligned_l1,
     collate,
     mean_pose_figures,
+    only_turned,
     predict,
     truth_of,
 )
@@ -51,7 +53,7 @@ def oracle(task, batch):
     """The prediction that labels ask for."""
     true = truth_of(task.network.points, batch)
     return MeshPrediction(true.keypoints, true.vertices, batch.pixels, true.camera,
-                          true.pose, true.shape, torch.zeros(len(batch), 3))  # fmt: skip
+                          true.pose[:, 0], true.pose, true.shape, torch.zeros(len(batch), 3))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_the_truth_has_no_loss_and_its_vertices_have_its_key_points(name):
     task, batch = MeshTask(config, network(config)), whole_batch(data, config)
     loss, terms = task._measure(oracle(task, batch), truth_of(task.network.points, batch), batch)
     assert loss < 1e-6
-    assert set(terms) == {"vertices", "keypoints", "aligned", "pixels", "camera", "turn", "pose", "shape"}
+    assert set(terms) == {"vertices", "keypoints", "aligned", "pixels", "size", "camera", "turn", "pose", "shape"}
     true = truth_of(task.network.points, batch)
     mesh = task.network.body(true.shape, true.pose, torch.zeros(1, 3))
     shift = true.keypoints - mesh.keypoints
@@ -78,14 +80,16 @@ def test_the_terms_are_those_of_the_errors(hands):
     task, batch = MeshTask(config, network(config)), whole_batch(hands, config)
     true, right = truth_of(task.network.points, batch), oracle(task, batch)
     off = torch.tensor([0.0, 0.03, 0.0])
-    moved = right._replace(vertices=right.vertices + off, pixels=right.pixels + 8, shape=right.shape + 0.5)
-    _, terms = task._measure(moved, true, batch)
+    moved = right._replace(vertices=right.vertices + off, shape=right.shape + 0.5)
+    _, terms = task._measure(moved, true, replace(batch, pixels=batch.pixels + 8))
     assert_close(terms["vertices"], torch.tensor(0.1), atol=1e-6, rtol=0)  # 30 mm of one axis of three, in 0.1 m
     assert_close(terms["pixels"], torch.tensor(0.25), atol=1e-6, rtol=0)  # 8 of 32 pixels
     assert_close(terms["shape"], torch.tensor(0.25), atol=1e-6, rtol=0)
     assert terms["turn"] == terms["pose"] == 0
     everything = right._replace(keypoints=right.keypoints + off, vertices=right.vertices + off)
-    assert task._measure(everything, true, batch)[0] < 1e-6  # relative to the root
+    _, terms = task._measure(everything, true, batch)
+    assert terms.pop("pixels") > 0.1  # where it is seen
+    assert max(terms.values()) < 1e-5  # and all else is relative to the root
 
 
 def test_the_camera_term_tells_a_subject_of_half_the_size_from_one_of_twice(hands):
@@ -128,12 +132,35 @@ def test_what_is_not_labelled_moves_nothing(hands):
         assert_close(alone, beside, atol=1e-5, rtol=1e-3)
 
 
+def test_errors_that_depend_on_the_turn_teach_it_and_nothing_else():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(2, 5, 3, generator=generator, requires_grad=True)
+    numbers = torch.randn(2, 9, generator=generator, requires_grad=True)
+    turn = rotations_from("procrustes", numbers)
+    turned = only_turned(points @ turn.detach().mT, turn)
+    assert_close(turned, points @ turn.mT)
+    (turned - 1).norm(dim=2).sum().backward()
+    assert points.grad is None or not points.grad.any()
+    assert numbers.grad.abs().max() > 1e-3
+
+
+def test_the_size_is_taught_whatever_the_turn(hands):
+    config = MeshConfig()
+    task, batch = MeshTask(config, network(config)), whole_batch(hands, config)
+    true, right = truth_of(task.network.points, batch), oracle(task, batch)
+    root = task.network.points.root_of(right.keypoints)
+    turn = rotations_from("rotvec", torch.tensor([[0.3, -1.0, 2.0]]))
+    grown = 1.1 * (right.keypoints - root) @ turn.mT + root
+    _, terms = task._measure(right._replace(keypoints=grown), true, batch)
+    assert_close(terms["size"], torch.tensor(1.1).log(), atol=1e-5, rtol=0)
+
+
 def test_poses_train_without_a_shape_and_joints_that_are_known_without_others(hands):
     config = MeshConfig()
     batch, task = whole_batch(hands, config), MeshTask(config, network(config, lively=True))
     batch.pose[:, 5:] = torch.nan
     terms = task.loss(replace(batch, shape=None))[1]
-    assert set(terms) == {"keypoints", "aligned", "pixels", "camera", "turn", "pose"}
+    assert set(terms) == {"keypoints", "aligned", "pixels", "size", "camera", "turn", "pose"}
     assert terms["pose"].isfinite()
     assert terms["pose"] > 0
     assert truth_of(task.network.points, batch).vertices.isnan().all()
@@ -213,7 +240,7 @@ def test_true_parameters_recovered_give_the_true_mesh_of_either_hand(hands):
 
         def forward(self, *_, **__):
             return MeshPrediction(true.keypoints, true.vertices, batch.pixels, torch.zeros(6, 3),
-                                  true.pose, true.shape, torch.zeros(6, 3))  # fmt: skip
+                                  true.pose[:, 0], true.pose, true.shape, torch.zeros(6, 3))  # fmt: skip
 
     recovered = predict(Oracle(), batch)
     for index in range(6):
