@@ -125,6 +125,13 @@ def doubts_about(config: AnyConfig, data: FinetuneData) -> list[str]:
     found = []
     if not len(data.heldout) and config.heldout:
         found.append("all pictures are of one group, so nothing is held out and no figure tells how it generalises")
+    if FAMILIES[config.kind].views(config) == 2:
+        alone = int((data.data.partners[data.training] < 0).sum())
+        if alone:
+            found.append(
+                f"{alone} of {len(data.training)} pictures have no second view, so they see themselves, cut anew; "
+                "the decoder learns little of them"
+            )
     if len(data.training) < config.loop.batch_size:
         found.append(
             f"there are only {len(data.training)} labelled pictures to train on, fewer than a batch of "

@@ -101,7 +101,9 @@ class MeshFamily(Family[FinetuneMeshConfig, LabelledSet]):
 
     def open(self, config: FinetuneMeshConfig, spec: str | None, report: Report) -> tuple[str, LabelledSet]:
         """A data set by NAME:ROOT or folder."""
-        spec = spec or str(generated_pairs(config.task.subject, report))
+        if spec is None:
+            load_body_model(config.task.model)  # a missing file is told before pairs are generated
+            spec = str(generated_pairs(config.task.subject, report))
         return spec, open_labelled(spec, config.split, subject=config.task.subject)
 
     def settle(

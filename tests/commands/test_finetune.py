@@ -18,6 +18,7 @@ from humanpt.engine.optim import OptimConfig, make_optimizer
 from humanpt.errors import CheckpointError
 from humanpt.models.croco import CroCo, tiny
 from humanpt.tasks.mesh_recovery import MeshSamples, collate, predict
+from tests.data.labelled.written_sets import write_freihand
 from tests.people import made
 
 SMALL = replace(tiny(), image_size=32, patch_size=8, enc_dim=32, enc_heads=2)
@@ -271,3 +272,17 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(trained, people, start, tm
 
 def test_classes_need_data(tmp_path):
     one_line_error(finetune("gesture", "--out", tmp_path / "run"), "--data", "a folder per class")
+
+
+def test_pictures_without_a_second_view_are_told(tmp_path):
+    root = write_freihand(tmp_path / "freihand", 2)
+    words = ["--data", f"freihand:{root}", "--out", tmp_path / "run", "--steps", 1, "--views", 2]
+    summary = done(finetune("hand-mesh", *words, "--set", "encoder.image_size=32"))
+    assert any("4 of 4 pictures have no second view" in warning for warning in summary["warnings"])
+
+
+def test_a_missing_body_model_is_told_before_pairs_are_generated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HUMANPT_BODY_MODELS", str(tmp_path / "models"))
+    one_line_error(finetune("body-mesh", "--model", "smpl", "--out", "run"), "SMPL_NEUTRAL", "smpl.is.tue.mpg.de")
+    assert not list(tmp_path.glob("generated-*"))
