@@ -36,7 +36,8 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: {error}") from None
+        reason = str(error) if "names " in str(error) else f"is damaged ({error}); get it again from its owner"
+        raise InputError(f"{path}: {reason}") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as a body model ({error}); get it again from its owner") from None
     except (zipfile.BadZipFile, zlib.error) as error:

@@ -13,7 +13,7 @@ from typing import Any
 from humanpt.body.model import LICENSED
 from humanpt.data.labelled.record import LabelLayout
 from humanpt.errors import InputError
-from humanpt.scoring.freihand import freihand_protocol
+from humanpt.scoring.freihand import EVALUATION_SAMPLES, freihand_protocol
 from humanpt.scoring.pose import PoseProtocol
 
 HAND_PCK = (0.0, 0.05, 100)
@@ -34,7 +34,11 @@ EVALUATION_SPLITS = {
     "densepose-coco": "minival",
 }
 """The part of a data set that is measured on where no other is asked for; of others all, or all that has labels."""
-OFFICIAL_COUNTS = {("freihand", "evaluation"): 3960, ("ho3d-v2", "evaluation"): 11524, ("ho3d-v3", "evaluation"): 20137}
+OFFICIAL_COUNTS = {
+    ("freihand", "evaluation"): EVALUATION_SAMPLES,
+    ("ho3d-v2", "evaluation"): 11524,
+    ("ho3d-v3", "evaluation"): 20137,
+}
 """Samples that a benchmark has; with others its figures are those of a part."""
 
 

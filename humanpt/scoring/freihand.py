@@ -15,6 +15,7 @@ from humanpt.body.skeletons import HAND_21
 from humanpt.scoring.pose import PoseProtocol
 
 MANO_VERTICES = 778
+EVALUATION_SAMPLES = 3960
 
 
 def freihand_protocol(*, same_mesh: bool = True, mirror: bool = True) -> PoseProtocol:

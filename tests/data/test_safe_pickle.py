@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 
+from humanpt.body.array_files import read_arrays
 from humanpt.data.safe_pickle import read_pickle, unpickle
 from humanpt.errors import InputError
 
@@ -139,3 +140,9 @@ def test_a_damaged_pickle_is_told_in_one_line(content, tmp_path):
 def test_a_missing_pickle_says_where_it_is_published(tmp_path):
     with pytest.raises(InputError, match=r"seq\.pkl: cannot be read .*get it from example\.org"):
         read_pickle(tmp_path / "seq.pkl", "example.org")
+
+
+def test_a_damaged_body_model_is_told_with_where_to_get_it(tmp_path):
+    (tmp_path / "MANO_RIGHT.pkl").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(InputError, match=r"MANO_RIGHT\.pkl: is damaged \(.*\); get it again from its owner"):
+        read_arrays(tmp_path / "MANO_RIGHT.pkl", ["f"])
