@@ -19,11 +19,10 @@ from humanpt.data.image import Rgb
 from humanpt.data.labelled.class_folders import ClassSet
 from humanpt.engine.report import Report
 from humanpt.errors import InputError
-from humanpt.models.vit import normalise
 from humanpt.pages.evaluation import ClassCase, write_class_report
 from humanpt.scoring.card import Card
 from humanpt.scoring.classes import ClassScores
-from humanpt.tasks.classification import collate
+from humanpt.tasks.classification import collate, predict
 
 SHOWN = 50  # mistakes on the page
 
@@ -64,7 +63,7 @@ def evaluate_classes(
     scores, mistakes = ClassScores(known), list[tuple[float, int, ClassCase]]()
     report.stage("evaluating", len(chosen.indices), "picture")
     for batch in reading.batches(chosen.samples(config), collate):
-        chances = network(normalise(batch.pictures.to(reading.device))).float().softmax(dim=1).cpu()
+        chances = predict(network, batch.to(reading.device)).cpu()
         confidence, predicted = chances.max(dim=1)
         true = place_of[batch.label]
         scores.add(predicted, true, confidence)

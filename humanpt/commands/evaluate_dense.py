@@ -18,12 +18,12 @@ from humanpt.commands.finetune_config import FinetuneDensePoseConfig
 from humanpt.engine.report import Report
 from humanpt.errors import ConfigError, InputError
 from humanpt.metrics.dense import Variant
-from humanpt.models.vit import normalise
 from humanpt.pages.cases import CasePicker, Standing
 from humanpt.pages.dense_pictures import DenseCase
 from humanpt.pages.evaluation import write_dense_report
 from humanpt.scoring.card import Card
 from humanpt.scoring.dense import DensePerson, DenseScores
+from humanpt.tasks.dense_pose import answers
 from humanpt.tasks.dense_samples import POINTS, SOME_PART, DenseBatch, collate, labelled_places
 
 NO_DISTANCES = (
@@ -74,9 +74,8 @@ def evaluate_dense(
     samples, place = chosen.samples(config), 0
     report.stage("evaluating", len(samples), "picture")
     for batch in reading.batches(samples, collate):
-        maps = network(normalise(batch.pictures.to(reading.device)))
-        part, uv = (answer.cpu() for answer in maps.best())
-        sure = maps.parts.float().softmax(dim=1).amax(dim=1).cpu()
+        found = answers(network, batch.pictures.to(reading.device))
+        part, uv, sure = found.part.cpu(), found.uv.cpu(), found.confidence.cpu()
         named = batch.label < SOME_PART
         if batch.uv.any():  # otherwise only points have parts
             scores.add_pixels(part[named], batch.label[named], sure[named])
@@ -146,7 +145,8 @@ def _cases(network: nn.Module, samples: Any, picker: CasePicker, reading: Readin
 
 def _case(network: nn.Module, samples: Any, place: int, reading: Reading) -> DenseCase:
     batch = collate([samples[place]])
-    part, uv = (answer[0].cpu() for answer in network(normalise(batch.pictures.to(reading.device))).best())
+    found = answers(network, batch.pictures.to(reading.device))
+    part, uv = found.part[0].cpu(), found.uv[0].cpu()
     label = batch.label[0].long()
     full = bool(((label > 0) & (label < SOME_PART)).any())
     there = batch.points_part[0] > 0

@@ -152,7 +152,7 @@ def run(
         out=out,
         device=device,
     )
-    if data is not None and data == test:
+    if data is not None and test is not None and _place(data) == _place(test):
         raise ConfigError(f"--test {test}: it is what is learned from; give data of other people, or leave it out")
     settings = comparison.settings()
     with sole_writer(out):
@@ -187,6 +187,11 @@ def parse_inits(texts: Sequence[str]) -> dict[str, Path | None]:
     if len(found) == 1:
         raise ConfigError("there is nothing to compare random weights with; give --init NAME=FILE")
     return found
+
+
+def _place(spec: str) -> Path:
+    """The folder of NAME:FOLDER, or the folder itself."""
+    return Path(spec.rpartition(":")[2]).expanduser().resolve()
 
 
 def _common_encoder(inits: Mapping[str, Path | None], usual: CroCoConfig) -> CroCoConfig:

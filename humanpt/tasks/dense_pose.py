@@ -216,16 +216,23 @@ def similarities(part: Tensor, uv: Tensor, batch: DenseBatch, distances: Surface
 
 @torch.no_grad()
 def predict(network: nn.Module, batch: DenseBatch) -> DenseAnswers:
-    """What a network says of a batch that lies where it does."""
-    maps: DensePoseMaps = network(normalise(batch.pictures))
-    part, uv = maps.best()
-    confidence = maps.parts.float().softmax(dim=1).gather(1, part[:, None])[:, 0]
+    """What a network says of a batch that lies where it does, left hands mirrored back."""
+    found = answers(network, batch.pictures)
     back = batch.mirrored[:, None, None]
     return DenseAnswers(
-        part=torch.where(back, part.flip(-1), part),
-        uv=torch.where(back[:, None], uv.flip(-1), uv),
-        confidence=torch.where(back, confidence.flip(-1), confidence),
+        part=torch.where(back, found.part.flip(-1), found.part),
+        uv=torch.where(back[:, None], found.uv.flip(-1), found.uv),
+        confidence=torch.where(back, found.confidence.flip(-1), found.confidence),
     )
+
+
+@torch.no_grad()
+def answers(network: nn.Module, pictures: Tensor) -> DenseAnswers:
+    """What a network says of (B, 3, S, S) uint8 crops as they are shown to it; they lie where it does."""
+    maps: DensePoseMaps = network(normalise(pictures))
+    part, uv = maps.best()
+    confidence = maps.parts.float().softmax(dim=1).gather(1, part[:, None])[:, 0]
+    return DenseAnswers(part=part, uv=uv, confidence=confidence)
 
 
 def _mean_where(values: Tensor, where: Tensor) -> Tensor:

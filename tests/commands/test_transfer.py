@@ -103,7 +103,9 @@ def test_what_cannot_be_compared_is_refused_in_one_line(compared, hands, weights
     data = ["--data", hands / "many", "--out", tmp_path / "new"]
     one_line_error(transfer("--init", weights, *data), "NAME=FILE")
     one_line_error(transfer("--init", f"random={weights}", *data), "name of their own")
-    one_line_error(transfer("--init", f"a={weights}", *data, "--test", hands / "many"), "--test", "other people")
+    one_line_error(
+        transfer("--init", f"a={weights}", *data, "--test", f"generated:{hands}/./many"), "--test", "other people"
+    )
     one_line_error(transfer("--init", f"a={tmp_path / 'none.pth'}", *data), "none.pth")
     other = pretrained(tmp_path / "other.safetensors", replace(SMALL, enc_depth=3))
     one_line_error(transfer("--init", f"a={weights}", "--init", f"b={other}", *data), "enc_depth 2 and 3")
