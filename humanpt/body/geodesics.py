@@ -4,7 +4,7 @@ Distances are shortest paths over the edges of a coarse mesh of the same person,
 points. On the small body such a path is longer than the way over the surface by 3 % in the middle, for points within
 half a metre by 6 %, and by more than 20 % for one in twenty of these; edges are 5 cm long, so that a point is known to
 about 2 cm. For similarities that fall off over 25 cm this is fine enough. Benchmarks with distances of their own
-(DensePose-COCO) bring them as files.
+(DensePose-COCO) bring them as files, which data/labelled/densepose_distances.py reads.
 
 Letters: V vertices, N points.
 """
@@ -12,6 +12,7 @@ Letters: V vertices, N points.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,22 @@ def geodesic_distances(vertices: NDArray[np.floating], faces: Numbers) -> Floats
     return np.asarray(dijkstra(graph, directed=False), np.float32)
 
 
+class Distances(Protocol):
+    """What tells how far points are from each other along a surface."""
+
+    origin: str
+    """How the distances were measured, in words."""
+
+    def between(self, part1: Numbers, uv1: Floats, part2: Numbers, uv2: Floats) -> Floats:
+        """(N,) metres between points on parts (N,) from 1, at (N, 2) places on their charts; infinite at parts of 0."""
+        ...
+
+
 class SurfaceDistances:
     """Distances between points that are told by a part and a place on its chart.
+
+    Attributes:
+        origin: how they were measured, in words.
 
     Args:
         model: name of the body model whose charts they are.
@@ -56,9 +71,10 @@ class SurfaceDistances:
     """
 
     def __init__(self, model: str) -> None:
-        self.name = COARSE.get(model, model)
+        name = COARSE.get(model, model)
+        self.origin = f"shortest paths over the edges of {name}"
         self._charts: Charts = charts_of(model)
-        coarse = load_body_model(self.name)
+        coarse = load_body_model(name)
         canonical = coarse.canonical.double().numpy()
         self._distances = geodesic_distances(canonical, coarse.faces.numpy())
         fine = load_body_model(model).canonical.double().numpy()

@@ -1,34 +1,40 @@
 """Dense pose against its labels: GPS and average precision where distances along the surface are known, and pixels.
 
+People are found in crops around their labelled boxes, so nobody is found twice or where nobody is; but what is found in
+a crop may be more like a neighbour, and average precision then gives it to the neighbour, as its owners do.
+
 Letters: B pictures, S side of a crop, P points.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from humanpt.body.geodesics import SurfaceDistances, surface_distances
+from humanpt.body.geodesics import Distances, surface_distances
 from humanpt.commands.evaluation_samples import Chosen, Reading, digest_names
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig
+from humanpt.data.labelled.dense import DenseSet
+from humanpt.data.labelled.densepose_distances import SITE, DensePoseDistances, missing_file
+from humanpt.data.square_crops import nearest_pixels, to_crop
 from humanpt.engine.report import Report
 from humanpt.errors import ConfigError, InputError
-from humanpt.metrics.dense import Variant
+from humanpt.metrics.dense import MOST_DETECTIONS, ONE_K, RECALLS, THRESHOLDS, Variant
 from humanpt.pages.cases import CasePicker, Standing
 from humanpt.pages.dense_pictures import DenseCase
 from humanpt.pages.evaluation import write_dense_report
 from humanpt.scoring.card import Card
-from humanpt.scoring.dense import DensePerson, DenseScores
+from humanpt.scoring.dense import DensePerson, DenseScores, Likeness
 from humanpt.tasks.dense_pose import answers
 from humanpt.tasks.dense_samples import POINTS, SOME_PART, DenseBatch, collate, labelled_places
 
-NO_DISTANCES = (
-    "No GPS: distances along the surface of these charts come in files of their own from the owners of DensePose-COCO."
-)
+NO_DISTANCES = "No GPS: {} is missing, of the files for evaluation that DensePose's owners publish at " + SITE + "."
 
 OF_HANDS = "GPS is made for people: its k of 25.5 cm is longer than a hand, so on hands it hardly tells places apart."
 
@@ -68,9 +74,9 @@ def evaluate_dense(
         raise ConfigError("--gps k-per-part is of parts of the body; leave it out for hands")
     if tuple(layout.part_names) != tuple(task.part_names) or layout.charts != task.charts:
         raise InputError(f"{chosen.spec}: labels on charts of {layout.charts}, the network answers on {task.charts}")
-    kind, _, model = task.charts.partition(":")
-    distances = surface_distances(model) if kind == "canonical" else None
+    distances, lacking = _distances(chosen)
     scores, picker = DenseScores(variant, len(task.part_names)), CasePicker()
+    counted = frozenset(chosen.indices.tolist())
     samples, place = chosen.samples(config), 0
     report.stage("evaluating", len(samples), "picture")
     for batch in reading.batches(samples, collate):
@@ -80,13 +86,16 @@ def evaluate_dense(
         if batch.uv.any():  # otherwise only points have parts
             scores.add_pixels(part[named], batch.label[named], sure[named])
         for row in range(len(batch)):
-            ranked = _measure(scores, part[row], uv[row], sure[row], batch, row, distances)
+            person = _person(part[row], uv[row], sure[row], batch, row, distances)
+            person = _in_company(person, part[row], uv[row], batch, row, chosen.data, counted, distances)
+            similarity = scores.add(person)
+            ranked = person.overlap if distances is None else similarity
             picker.add([place], [1 - ranked])
             place += 1
         report.advance(len(batch))
     result = scores.result()
     card = _card(config, chosen, variant, distances, predictor)
-    notes = [*chosen.notes, *([] if distances is not None else [NO_DISTANCES])]
+    notes = [*chosen.notes, *([] if lacking is None else [NO_DISTANCES.format(lacking)])]
     notes += [OF_HANDS] if config.subject == "hand" else []
     per_part = {task.part_names[number - 1]: value for number, value in result.per_part.items()}
     if page is not None:
@@ -104,35 +113,78 @@ def evaluate_dense(
     return card, result.figures, {"per_part": per_part, "calibration": result.calibration, "notes": notes}
 
 
-def _measure(
-    scores: DenseScores,
-    part: Tensor,
-    uv: Tensor,
-    sure: Tensor,
-    batch: DenseBatch,
-    row: int,
-    distances: SurfaceDistances | None,
-) -> float:
-    """Score one person; returns what ranks it: its GPS, or the overlap of the masks where GPS is not known."""
+def _distances(chosen: Chosen) -> tuple[Distances | None, Path | None]:
+    """What measures along the surface, or the file that is missing for it."""
+    kind, _, model = chosen.data.layout.charts.partition(":")
+    if kind == "canonical":
+        return surface_distances(model), None
+    lacking = missing_file(chosen.data.root)
+    return (DensePoseDistances(chosen.data.root) if lacking is None else None), lacking
+
+
+def _person(
+    part: Tensor, uv: Tensor, sure: Tensor, batch: DenseBatch, row: int, distances: Distances | None
+) -> DensePerson:
+    """What was found of the person that a crop is around; without distances the overlap of the masks alone."""
     label = batch.label[row]
     known, there = label <= SOME_PART, label > 0
     body = part > 0
     both, either = (body & there & known).sum(), ((body | there) & known).sum()
-    overlap = float(both / either) if either else float("nan")
     side = float(batch.square[row][2] - batch.square[row][0])
     person = DensePerson(
         distances=torch.empty(0),
         parts=torch.empty(0),
-        overlap=overlap,
+        overlap=float(both / either) if either else float("nan"),
         score=float(sure[body].mean()) if body.any() else 0.0,
         area=float((there & known).sum()) * (side / label.shape[-1]) ** 2,
+        number=int(batch.number[row]),
     )
     if distances is None:
-        scores.add(person)
-        return overlap
+        return person
     y, x, true_part, true_uv = labelled_places(batch, row)
     metres = distances.between(part[y, x].numpy(), uv[:, y, x].T.numpy(), true_part.numpy(), true_uv.numpy())
-    return scores.add(DensePerson(**(vars(person) | {"distances": torch.from_numpy(metres), "parts": true_part})))
+    return replace(person, distances=torch.from_numpy(metres), parts=true_part)
+
+
+def _in_company(
+    person: DensePerson,
+    part: Tensor,
+    uv: Tensor,
+    batch: DenseBatch,
+    row: int,
+    data: DenseSet,
+    counted: frozenset[int],
+    distances: Distances | None,
+) -> DensePerson:
+    """A person with what its owners say of its size, and with how what was found fits the others in the picture."""
+    area = data.area(person.number)
+    person = person if area is None else replace(person, area=area)
+    others = [other for other in data.beside(person.number) if other in counted]
+    if not others or distances is None:
+        return person
+    square = batch.square[row].numpy()
+    beside = {other: _likeness(part, uv, square, data, other, distances) for other in others}
+    return replace(person, picture=min(person.number, *others), beside=beside)
+
+
+def _likeness(
+    part: Tensor, uv: Tensor, square: NDArray[np.float32], data: DenseSet, other: int, distances: Distances
+) -> Likeness:
+    """How what was found in a crop fits somebody else, whose points and mask may lie outside of the crop."""
+    size, told = part.shape[-1], data.points(other)
+    places = np.rint(to_crop(told.pixels, square, size)).astype(np.int64)
+    inside = ((places >= 0) & (places < size)).all(axis=1)
+    x, y = places.clip(0, size - 1).T
+    found = np.where(inside, part[y, x].numpy(), 0)
+    metres = distances.between(found, uv[:, y, x].T.numpy(), told.part, told.uv)
+    overlap, mask = float("nan"), data.mask(other)
+    if mask is not None:
+        pixels, in_picture = nearest_pixels(square, size, *mask.shape)
+        there, body = mask.reshape(-1)[pixels] & in_picture, part.numpy() > 0
+        both = float((there & body).sum())
+        whole = max(float(mask.sum()) * (size / float(square[2] - square[0])) ** 2, float(there.sum()))
+        overlap = both / (whole + float(body.sum()) - both)
+    return Likeness(torch.from_numpy(metres), torch.from_numpy(told.part), overlap)
 
 
 def _cases(network: nn.Module, samples: Any, picker: CasePicker, reading: Reading) -> dict[Standing, list[DenseCase]]:
@@ -173,7 +225,7 @@ def _card(
     config: FinetuneDensePoseConfig,
     chosen: Chosen,
     variant: Variant,
-    distances: SurfaceDistances | None,
+    distances: Distances | None,
     predictor: str,
 ) -> Card:
     layout = chosen.data.layout
@@ -187,9 +239,13 @@ def _card(
         mesh=layout.charts,
         crops="squares from the labels, one person each",
         rules={
-            "gps": {"one-k": "one k of 0.255 m", "k-per-part": "a k for each coarse part"}[variant],
-            "geodesics": "none" if distances is None else f"shortest paths over the edges of {distances.name}",
+            "gps": {"one-k": f"one k of {ONE_K} m", "k-per-part": "a k for each coarse part"}[variant],
+            "geodesics": "none" if distances is None else distances.origin,
             "points": f"the labelled ones, or {POINTS} pixels spread over the body",
+            "average precision": f"similarities from {THRESHOLDS[0]} to {THRESHOLDS[-1]}, {RECALLS} levels of recall",
+            "matching": "what is found in each labelled person's crop, against all labelled people of its picture, "
+            f"the {MOST_DETECTIONS} most confident of a picture; people elsewhere are not looked for",
+            "sizes": "medium from 32^2 to 96^2 square pixels, by the owners' areas or else the masks'",
         },
         labels_licence=layout.licence,
         predictor=predictor,

@@ -22,6 +22,9 @@ from humanpt.scoring.card import Card
 from humanpt.scoring.predictions import Predictions
 from humanpt.tasks.mesh_recovery import MeshTask
 from tests.commands.test_finetune import COMMON, done, one_line_error
+from tests.data.labelled.test_densepose_coco import annotation as coco_person
+from tests.data.labelled.test_densepose_coco import write as write_coco
+from tests.data.labelled.written_distances import write_distances
 from tests.data.labelled.written_sets import write_freihand, write_ho3d
 from tests.people import made
 
@@ -285,6 +288,27 @@ def test_dense_pose_is_measured_along_the_surface(tmp_path):
     assert {"gps", "gps_ap", "gpsm_ap", "mask_iou", "part_accuracy", "mean_iou"} <= set(found["figures"])
     assert found["card"]["rules"]["gps"] == "a k for each coarse part"
     assert "anny-body-small" in found["card"]["rules"]["geodesics"]
+
+
+def test_densepose_coco_is_measured_by_the_distances_of_its_owners(tmp_path):
+    people = [coco_person(3), coco_person(5, 9, area=90.0**2), coco_person(6, 9, area=200.0**2)]
+    root = write_coco(tmp_path / "coco", *people)
+    folder = root / "annotations"
+    shutil.copy(folder / "densepose_minival2014.json", folder / "densepose_train2014.json")
+    run = finetuned("dense-pose", root, tmp_path / "run")
+    without = done(evaluate(run, "--data", root))
+    assert without["card"]["split"] == "minival"
+    assert "gps" not in without["figures"]
+    assert any("eval_data/SMPL_subdiv.mat is missing" in note for note in without["details"]["notes"])
+    write_distances(root / "eval_data", form="plain.mat")
+    found = done(evaluate(run, "--data", root, "--gps", "k-per-part", page="--page"))
+    wanted = {f"{kind}_{name}" for kind in ("gps", "gpsm") for name in ("ap", "ap50", "ap75", "ap_m", "ap_l")}
+    assert wanted | {"gps", "mask_iou"} <= set(found["figures"])
+    assert "Pdist_matrix.mat, metres between 72 vertices" in found["card"]["rules"]["geodesics"]
+    assert "all labelled people of its picture" in found["card"]["rules"]["matching"]
+    assert not found["details"]["notes"]
+    (root / "eval_data" / "SMPL_SUBDIV_TRANSFORM.mat").write_bytes(b"nothing")
+    one_line_error(evaluate(run, "--data", root), "SMPL_SUBDIV_TRANSFORM.mat: cannot be read")
 
 
 def test_a_k_for_each_part_of_the_body_is_refused_for_hands(people, tmp_path):

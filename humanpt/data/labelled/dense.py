@@ -94,6 +94,14 @@ class DenseSet(Protocol):
         """(4,) edges x0, y0, x1, y1 of the crop in pixels of the picture; may leave it."""
         ...
 
+    def beside(self, index: int) -> tuple[int, ...]:
+        """The other samples of the same picture."""
+        ...
+
+    def area(self, index: int) -> float | None:
+        """Square pixels by which its owners tell people of middling size from large ones; None takes the mask's."""
+        ...
+
     def picture(self, index: int) -> Rgb:
         """(H, W, 3) uint8, the whole picture.
 

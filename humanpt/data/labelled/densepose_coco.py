@@ -3,10 +3,10 @@
     ROOT/annotations/densepose_{train2014,valminusminival2014,minival2014}.json, or densepose_coco_2014_train.json ...
     ROOT/{train2014,val2014}/COCO_train2014_000000000001.jpg
 
-A person's annotation has a `bbox` (x, y, width, height), about 100 points and 14 masks of coarse parts. `dp_x` and
-`dp_y` run from 0 to 255 over the box, `dp_I` is the part from 1 to 24, `dp_U` and `dp_V` lie in [0, 1]; `dp_masks` are
-256 x 256 over the box, run-length coded or empty. COCO measures from the corner of the top-left pixel, humanpt from its
-centre: half a pixel is taken off.
+A person's annotation has a `bbox` (x, y, width, height), the `area` within COCO's outline, about 100 points and 14
+masks of coarse parts. `dp_x` and `dp_y` run from 0 to 255 over the box, `dp_I` is the part from 1 to 24, `dp_U` and
+`dp_V` lie in [0, 1]; `dp_masks` are 256 x 256 over the box, run-length coded or empty. COCO measures from the corner of
+the top-left pixel, humanpt from its centre: half a pixel is taken off.
 
 `read_iuv` reads pictures of predicted or drawn dense poses, as DensePose's tools write them.
 
@@ -62,6 +62,7 @@ class _Person:
     size: tuple[int, int]  # height and width
     image: int
     box: tuple[float, float, float, float]
+    area: float | None
     points: DensePoints
     masks: tuple[dict[str, Any], ...]
     where: str
@@ -89,6 +90,9 @@ class DensePoseCoco:
         )
         _, groups = np.unique([person.image for person in people], return_inverse=True)
         self.groups: NDArray[np.int64] = groups.astype(np.int64)
+        self._of_picture: dict[int, list[int]] = {}
+        for index, person in enumerate(people):
+            self._of_picture.setdefault(person.image, []).append(index)
         self._folders = _picture_folders(root, {person.picture for person in people})
 
     def __len__(self) -> int:
@@ -110,6 +114,14 @@ class DensePoseCoco:
     def square(self, index: int) -> Floats:
         """(4,) the crop around that box."""
         return square_around(self.box(index), MARGIN)
+
+    def beside(self, index: int) -> tuple[int, ...]:
+        """The other people of the same picture who have dense points."""
+        return tuple(other for other in self._of_picture[self._people[index].image] if other != index)
+
+    def area(self, index: int) -> float | None:
+        """Square pixels of the person's outline, as COCO's annotation tells them; None if it does not."""
+        return self._people[index].area
 
     def picture(self, index: int) -> Rgb:
         """(H, W, 3) uint8.
@@ -195,7 +207,9 @@ def _person(path: Path, told: dict[str, Any], pictures: dict[int, dict[str, Any]
     counts = {name: values.shape for name, values in columns.items()}
     if len(set(counts.values())) > 1 or columns["x"].ndim != 1:
         raise InputError(f"{where}: dp_x, dp_y, dp_I, dp_U and dp_V have {counts}; get the file again from {SITE}")
-    if not all(np.isfinite(values).all() for values in columns.values()) or min(width, height) <= 0:
+    area = None if told.get("area") is None else float(told["area"])
+    finite = all(np.isfinite(values).all() for values in columns.values()) and np.isfinite(area or 0.0)
+    if not finite or min(width, height) <= 0:
         raise InputError(f"{where}: has numbers that are not finite, or an empty box; get the file again from {SITE}")
     part = columns["I"].round().astype(np.int64)
     if ((part < 1) | (part > len(BODY_PARTS))).any():
@@ -219,6 +233,7 @@ def _person(path: Path, told: dict[str, Any], pictures: dict[int, dict[str, Any]
         size=(int(picture["height"]), int(picture["width"])),
         image=image,
         box=(x, y, width, height),
+        area=area,
         points=DensePoints(pixels=pixels.astype(np.float32), part=part, uv=uv.astype(np.float32)),
         masks=masks,
         where=where,

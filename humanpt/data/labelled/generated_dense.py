@@ -82,6 +82,14 @@ class GeneratedDense:
         size = self.pairs.locate(index // 2)[0].crop_size
         return np.array([-0.5, -0.5, size - 0.5, size - 0.5], np.float32)
 
+    def beside(self, index: int) -> tuple[int, ...]:
+        """Nobody else is labelled in a picture."""
+        return ()
+
+    def area(self, index: int) -> float | None:
+        """None: that of the mask."""
+        return None
+
     def picture(self, index: int) -> Rgb:
         """(S, S, 3) uint8."""
         return self.pairs.image(index // 2, index % 2)

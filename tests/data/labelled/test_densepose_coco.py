@@ -119,6 +119,13 @@ def test_the_mask_is_the_union_of_the_parts_stretched_over_the_box(data):
     assert coarse[200, 200] == 0
 
 
+def test_people_of_a_picture_know_each_other_and_their_size(tmp_path):
+    people = [annotation(3), annotation(5, 9, area=1234.5), annotation(6, 9)]
+    data = open_set(write(tmp_path / "coco", *people), "minival")
+    assert [data.beside(index) for index in range(3)] == [(), (2,), (1,)]
+    assert [data.area(index) for index in range(3)] == [None, 1234.5, None]
+
+
 def test_the_crop_is_a_square_around_the_box(data):
     x0, y0, x1, y1 = data.square(0)
     assert x1 - x0 == y1 - y0 == pytest.approx(1.2 * 128)
