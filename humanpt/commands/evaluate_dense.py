@@ -8,21 +8,17 @@ Letters: B pictures, S side of a crop, P points.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humanpt.body.geodesics import Distances, surface_distances
 from humanpt.commands.evaluation_samples import Chosen, Reading, digest_names
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig
-from humanpt.data.labelled.dense import DenseSet
 from humanpt.data.labelled.densepose_distances import SITE, DensePoseDistances, missing_file
-from humanpt.data.square_crops import nearest_pixels, to_crop
 from humanpt.engine.report import Report
 from humanpt.errors import ConfigError, InputError
 from humanpt.metrics.dense import MOST_DETECTIONS, ONE_K, RECALLS, THRESHOLDS, Variant
@@ -30,9 +26,10 @@ from humanpt.pages.cases import CasePicker, Standing
 from humanpt.pages.dense_pictures import DenseCase
 from humanpt.pages.evaluation import write_dense_report
 from humanpt.scoring.card import Card
-from humanpt.scoring.dense import DensePerson, DenseScores, Likeness
+from humanpt.scoring.dense import DenseScores
+from humanpt.scoring.dense_crops import CropAnswer, in_company, person_found
 from humanpt.tasks.dense_pose import answers
-from humanpt.tasks.dense_samples import POINTS, SOME_PART, DenseBatch, collate, labelled_places
+from humanpt.tasks.dense_samples import POINTS, SOME_PART, collate
 
 NO_DISTANCES = "No GPS: {} is missing, of the files for evaluation that DensePose's owners publish at " + SITE + "."
 
@@ -86,8 +83,9 @@ def evaluate_dense(
         if batch.uv.any():  # otherwise only points have parts
             scores.add_pixels(part[named], batch.label[named], sure[named])
         for row in range(len(batch)):
-            person = _person(part[row], uv[row], sure[row], batch, row, distances)
-            person = _in_company(person, part[row], uv[row], batch, row, chosen.data, counted, distances)
+            answer = CropAnswer(part[row], uv[row], sure[row], batch.square[row].numpy())
+            person = person_found(answer, batch, row, distances)
+            person = in_company(person, answer, chosen.data, counted, distances)
             similarity = scores.add(person)
             ranked = person.overlap if distances is None else similarity
             picker.add([place], [1 - ranked])
@@ -120,71 +118,6 @@ def _distances(chosen: Chosen) -> tuple[Distances | None, Path | None]:
         return surface_distances(model), None
     lacking = missing_file(chosen.data.root)
     return (DensePoseDistances(chosen.data.root) if lacking is None else None), lacking
-
-
-def _person(
-    part: Tensor, uv: Tensor, sure: Tensor, batch: DenseBatch, row: int, distances: Distances | None
-) -> DensePerson:
-    """What was found of the person that a crop is around; without distances the overlap of the masks alone."""
-    label = batch.label[row]
-    known, there = label <= SOME_PART, label > 0
-    body = part > 0
-    both, either = (body & there & known).sum(), ((body | there) & known).sum()
-    side = float(batch.square[row][2] - batch.square[row][0])
-    person = DensePerson(
-        distances=torch.empty(0),
-        parts=torch.empty(0),
-        overlap=float(both / either) if either else float("nan"),
-        score=float(sure[body].mean()) if body.any() else 0.0,
-        area=float((there & known).sum()) * (side / label.shape[-1]) ** 2,
-        number=int(batch.number[row]),
-    )
-    if distances is None:
-        return person
-    y, x, true_part, true_uv = labelled_places(batch, row)
-    metres = distances.between(part[y, x].numpy(), uv[:, y, x].T.numpy(), true_part.numpy(), true_uv.numpy())
-    return replace(person, distances=torch.from_numpy(metres), parts=true_part)
-
-
-def _in_company(
-    person: DensePerson,
-    part: Tensor,
-    uv: Tensor,
-    batch: DenseBatch,
-    row: int,
-    data: DenseSet,
-    counted: frozenset[int],
-    distances: Distances | None,
-) -> DensePerson:
-    """A person with what its owners say of its size, and with how what was found fits the others in the picture."""
-    area = data.area(person.number)
-    person = person if area is None else replace(person, area=area)
-    others = [other for other in data.beside(person.number) if other in counted]
-    if not others or distances is None:
-        return person
-    square = batch.square[row].numpy()
-    beside = {other: _likeness(part, uv, square, data, other, distances) for other in others}
-    return replace(person, picture=min(person.number, *others), beside=beside)
-
-
-def _likeness(
-    part: Tensor, uv: Tensor, square: NDArray[np.float32], data: DenseSet, other: int, distances: Distances
-) -> Likeness:
-    """How what was found in a crop fits somebody else, whose points and mask may lie outside of the crop."""
-    size, told = part.shape[-1], data.points(other)
-    places = np.rint(to_crop(told.pixels, square, size)).astype(np.int64)
-    inside = ((places >= 0) & (places < size)).all(axis=1)
-    x, y = places.clip(0, size - 1).T
-    found = np.where(inside, part[y, x].numpy(), 0)
-    metres = distances.between(found, uv[:, y, x].T.numpy(), told.part, told.uv)
-    overlap, mask = float("nan"), data.mask(other)
-    if mask is not None:
-        pixels, in_picture = nearest_pixels(square, size, *mask.shape)
-        there, body = mask.reshape(-1)[pixels] & in_picture, part.numpy() > 0
-        both = float((there & body).sum())
-        whole = max(float(mask.sum()) * (size / float(square[2] - square[0])) ** 2, float(there.sum()))
-        overlap = both / (whole + float(body.sum()) - both)
-    return Likeness(torch.from_numpy(metres), torch.from_numpy(told.part), overlap)
 
 
 def _cases(network: nn.Module, samples: Any, picker: CasePicker, reading: Reading) -> dict[Standing, list[DenseCase]]:
