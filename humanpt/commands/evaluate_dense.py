@@ -63,7 +63,8 @@ def evaluate_dense(
         The card, the figures, and `per_part`.
 
     Raises:
-        InputError: if the labels are of other parts or charts than the network's.
+        InputError: if the labels are of other parts or charts than the network's, or the owners' files of distances are
+            damaged.
         ConfigError: if a k for each part of the body is asked for of hands.
     """
     layout, task = chosen.data.layout, config.task

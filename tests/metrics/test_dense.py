@@ -1,4 +1,4 @@
-"""Known answers of geodesic point similarity and of average precision, with a slow twin of the latter."""
+"""Known answers of geodesic point similarity and of average precision, with slow twins of the latter and of matching."""
 
 import math
 
@@ -93,3 +93,34 @@ def test_average_precision_is_what_the_definition_gives():
         points = [(hits[:n].sum() / every.persons, hits[:n].mean()) for n in range(1, len(hits) + 1)]
         slow = [max((p for r, p in points if r >= level), default=0.0) for level in np.linspace(0, 1, 101)]
         assert found == pytest.approx(np.mean(slow))
+
+
+def one_by_one(similarity, scores, counts, limit):
+    """Who finds whom at a similarity, detection after detection: numbers of people that count, "out", or None."""
+    free, found = set(range(len(counts))), {}
+    for detection in sorted(range(len(scores)), key=lambda place: -scores[place])[:20]:
+        likely = {person: similarity[detection][person] for person in free if similarity[detection][person] >= limit}
+        wanted = {person: value for person, value in likely.items() if counts[person]} or likely
+        taken = max(wanted, key=wanted.__getitem__, default=None)
+        free.discard(taken)
+        found[detection] = None if taken is None else taken if counts[taken] else "out"
+    return list(found.values())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_people_of_a_picture_are_given_away_as_one_by_one(size):
+    rng = np.random.default_rng(1)
+    least, most = SIZES[size]
+    for _ in range(40):
+        people, detections = rng.integers(1, 6), rng.integers(1, 25)
+        similarity, scores = rng.uniform(0.3, 1, (detections, people)), rng.random(detections)
+        areas, found_areas = rng.random(people) * 150**2, rng.random(detections) * 150**2
+        counts = (areas >= least) & (areas <= most)
+        strange = ((found_areas < least) | (found_areas > most))[np.argsort(-scores)][:20]
+        found = match(*(torch.from_numpy(x) for x in (similarity, scores, areas, found_areas)), SIZES[size])
+        assert found.persons == counts.sum()
+        for row, limit in enumerate(THRESHOLDS):
+            slow = one_by_one(similarity.tolist(), scores.tolist(), counts.tolist(), limit)
+            assert found.hits[row].tolist() == [one not in (None, "out") for one in slow]
+            left_out = [one == "out" or (one is None and odd) for one, odd in zip(slow, strange.tolist(), strict=True)]
+            assert found.ignored[row].tolist() == left_out
