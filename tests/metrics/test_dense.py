@@ -1,4 +1,4 @@
-"""Known answers of geodesic point similarity and of average precision, with slow twins of the latter and of matching."""
+"""Known answers of geodesic point similarity and of average precision, with slow twins of matching and of the latter."""
 
 import math
 
