@@ -1,4 +1,4 @@
-"""Known answers of geodesic point similarity and of average precision, with slow twins of matching and of the latter."""
+"""Known answers of geodesic point similarity and of average precision, and slow twins of the latter and of matching."""
 
 import math
 
