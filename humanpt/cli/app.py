@@ -31,6 +31,8 @@ class _Commands(TyperGroup):
             print_error(str(error))
             sys.exit(error.exit_code)
         except UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # no mistake: `humanpt finetune` ends as `humanpt` does
+                raise
             from humanpt.cli.console import print_error
 
             where = error.ctx.command_path if error.ctx else "humanpt"

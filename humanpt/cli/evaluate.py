@@ -19,15 +19,14 @@ class _DefaultCommand(TyperGroup):
     """What is no command of the group is a run to evaluate: `humanpt eval RUN` is `humanpt eval run RUN`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args:
-            args = [ctx.help_option_names[0]]
-        elif args[0] not in self.commands and args[0] not in ctx.help_option_names:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
     cls=_DefaultCommand,
+    no_args_is_help=True,
     rich_markup_mode="rich",
     help="Measure a fine-tuned network by a benchmark's own rules: [bold]humanpt eval RUN[/]; or run a study.",
 )

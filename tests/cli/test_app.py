@@ -50,6 +50,14 @@ def test_every_option_of_every_command_is_explained():
         assert "--json" in text
 
 
+@pytest.mark.parametrize("group", ["finetune", "eval"])
+def test_a_group_without_arguments_shows_its_help_as_the_whole_command_does(group):
+    alone, found, helped = humanpt_command(), humanpt_command(group), humanpt_command(group, "--help")
+    assert (found.exit_code, found.stderr) == (alone.exit_code, alone.stderr) == (2, "")
+    assert found.stdout.strip() == helped.stdout.strip()
+    assert "Usage" in found.stdout
+
+
 def test_the_version_is_told_the_same_everywhere():
     assert humanpt_command("--version").stdout == f"humanpt {humanpt.__version__}\n"
     done = subprocess.run([sys.executable, "-m", "humanpt", "--version"], capture_output=True, text=True, check=True)
