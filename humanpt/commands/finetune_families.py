@@ -205,13 +205,7 @@ class ClassesFamily(Family[FinetuneClassesConfig, ClassSet]):
         """A folder per class, or a table; the split for training where there are splits."""
         if spec is None:
             raise ConfigError(f"{config.kind} has no data; give --data a folder with a folder per class, or a CSV file")
-        root = Path(spec).expanduser()
-        if config.split is None:
-            try:
-                return spec, open_classes(root, "train")
-            except InputError:  # there are no splits, or what is wrong is wrong with all of it
-                pass
-        return spec, open_classes(root, config.split)
+        return spec, open_classes(Path(spec).expanduser(), config.split)
 
     def settle(
         self, config: FinetuneClassesConfig, data: ClassSet, chosen: Collection[str], report: Report
