@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from humanpt.body.model import BodyModel, load_body_model
 from humanpt.data.augment import AugmentConfig, Draw, view
 from humanpt.data.image import Rgb
-from humanpt.data.labelled.record import Floats, Labelled, LabelledSet, mirrored
+from humanpt.data.labelled.record import Floats, Labelled, LabelledSet, mirrored, mirrored_camera
 from humanpt.data.order import Order, sample_rng
 from humanpt.data.turned_crops import TurnedCrop, map_pixels, take_crop, turned_crop
 from humanpt.errors import InputError
@@ -200,15 +200,13 @@ class MeshSamples(Dataset[MeshSample]):
         keypoints, pixels = self._points(labelled, crop)
         vertices = labelled.vertices if self.same_mesh else None
         parameters = (labelled.pose, labelled.shape) if self.same_parameters else (None, None)
-        true_intrinsics = labelled.intrinsics.copy()
-        if flip:
-            true_intrinsics[0, 2] = picture.shape[1] - 1 - true_intrinsics[0, 2]
+        camera = mirrored_camera(labelled.intrinsics, picture.shape[1]) if flip else labelled.intrinsics
         return MeshSample(
             image1=image1,
             image2=image2,
             intrinsics=crop.intrinsics.astype(np.float32),
             crop_from_cam=turn.astype(np.float32),
-            picture_intrinsics=true_intrinsics,
+            picture_intrinsics=camera,
             mirrored=flip,
             assumed=labelled.focal_from == "assumed",
             index=index,

@@ -136,8 +136,7 @@ def mirrored(labelled: Labelled, width: int) -> Labelled:
     if labelled.side == "none":
         raise ValueError(f"{labelled.name}: bodies are not mirrored")
     swapped: dict[Side, Side] = {"left": "right", "right": "left"}
-    intrinsics, square = labelled.intrinsics.copy(), labelled.square.copy()
-    intrinsics[0, 2] = width - 1 - intrinsics[0, 2]
+    square = labelled.square.copy()
     square[[0, 2]] = width - 1 - labelled.square[[2, 0]]
     pixels = labelled.pixels.copy()
     pixels[:, 0] = width - 1 - pixels[:, 0]
@@ -145,7 +144,16 @@ def mirrored(labelled: Labelled, width: int) -> Labelled:
     if labelled.pose is not None:
         changed["pose"] = mirror_x(torch.from_numpy(labelled.pose)).numpy()
     side = swapped.get(labelled.side, labelled.side)
+    intrinsics = mirrored_camera(labelled.intrinsics, width)
     return replace(labelled, side=side, intrinsics=intrinsics, square=square, pixels=pixels, **changed)
+
+
+def mirrored_camera(intrinsics: Floats, width: int) -> Floats:
+    """(3, 3) the camera matrix of a picture in a mirror, whose points have x negated; twice is once nothing."""
+    turned = intrinsics.copy()
+    turned[0, 1] = -intrinsics[0, 1]
+    turned[0, 2] = width - 1 - intrinsics[0, 2]
+    return turned
 
 
 def _turned(points: Floats | None) -> Floats | None:
