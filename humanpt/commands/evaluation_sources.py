@@ -17,8 +17,10 @@ from torch.utils.data import Dataset
 from humanpt.body.skeletons import HAND_21
 from humanpt.commands.evaluation_samples import Reading
 from humanpt.commands.finetune_config import FinetuneMeshConfig
+from humanpt.data.labelled.check import EXTENTS, UNITS, other_unit
 from humanpt.data.labelled.number_tables import read_numbers
 from humanpt.data.labelled.record import Floats, Labelled, LabelledSet
+from humanpt.data.records import SubjectKind
 from humanpt.errors import InputError
 from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.scoring.freihand import MANO_VERTICES
@@ -26,8 +28,8 @@ from humanpt.scoring.predictions import PredictionBatch, PredictionLayout, Predi
 from humanpt.tasks.mesh_recovery import Recovered, predict
 from humanpt.tasks.mesh_samples import MeshBatch, MeshSample, MeshSamples, collate
 
-LARGEST = {"hand": 50.0, "body": 300.0}
-"""Diagonal of a box around predicted key points, metres, beyond which they are told in another unit."""
+TOO_LARGE = 10
+"""Times the size of the largest subject, beyond which predicted key points are no mistake but told in another unit."""
 
 
 class NetworkPredictions:
@@ -144,7 +146,7 @@ class FilePredictions:
                         f"{self._predictions.path}: sample {start} is {said!r}, where the data have {name!r}; "
                         "predict the samples of these data in their order"
                     )
-            check_unit(found.keypoints, self.layout.subject, str(self._predictions.path), start)
+            check_unit(found.keypoints, self._data.layout.subject, str(self._predictions.path), start)
             yield [self._data.labels(number) for number in numbers], _renamed(found, names)
             start += len(numbers)
 
@@ -206,7 +208,7 @@ class PredJson:
             yield PredictionBatch(names=("",) * len(keypoints), keypoints=keypoints, vertices=vertices)
 
 
-def check_unit(keypoints: Floats, subject: str, where: str, first: int) -> None:
+def check_unit(keypoints: Floats, subject: SubjectKind, where: str, first: int) -> None:
     """Refuse predictions that cannot be metres.
 
     Args:
@@ -219,11 +221,13 @@ def check_unit(keypoints: Floats, subject: str, where: str, first: int) -> None:
         InputError: naming the first sample that is far too large; points that all coincide are left alone.
     """
     extent = np.linalg.norm(np.ptp(keypoints, axis=1), axis=1)
-    wrong = np.flatnonzero(extent > LARGEST[subject])
+    wrong = np.flatnonzero(extent > TOO_LARGE * EXTENTS[subject][1])
     if len(wrong):
+        scale = other_unit(extent[wrong[0]], subject)
+        unit = "another unit" if scale is None else UNITS[scale]
         raise InputError(
             f"{where}: sample {first + int(wrong[0])} is {extent[wrong[0]]:.0f} m large, so its points are told in "
-            "millimetres; write metres"
+            f"{unit}; write metres"
         )
 
 

@@ -180,10 +180,12 @@ def test_an_all_zero_pred_json_is_as_far_as_the_hands(freihand, tmp_path):
         (lambda keypoints, vertices: (keypoints[:, :20], vertices), "20 key points and 778 vertices"),
         (lambda keypoints, vertices: (keypoints[:2], vertices[:2]), "2 samples are predicted"),
         (lambda keypoints, vertices: (keypoints * 1000, vertices * 1000), "millimetres; write metres"),
+        (lambda keypoints, vertices: (keypoints * 100, vertices * 100), "centimetres; write metres"),
+        (lambda keypoints, vertices: (keypoints * 1e6, vertices * 1e6), "another unit; write metres"),
         (lambda keypoints, vertices: (keypoints * np.nan, vertices), "is not finite"),
         (lambda keypoints, vertices: (keypoints, vertices[:2]), "no pair of lists"),
     ],
-    ids=["key points", "samples", "unit", "not a number", "lists"],
+    ids=["key points", "samples", "millimetres", "centimetres", "no unit", "not a number", "lists"],
 )
 def test_predictions_that_cannot_be_scored_are_told_in_one_line(freihand, tmp_path, change, message):
     one_line_error(score(tmp_path, freihand, *change(*(np.array(part) for part in truth_of(freihand)))), message)

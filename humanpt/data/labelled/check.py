@@ -96,15 +96,21 @@ def in_metres(keypoints: NDArray[np.floating], subject: SubjectKind, where: str)
     least, most = EXTENTS[subject]
     if least <= extent <= most:
         return
-    for scale, unit in UNITS.items():
-        if least <= extent * scale <= most:
-            raise InputError(
-                f"{where}: the {subject} is {extent:.4g} units across, so its labels are in {unit}, not in metres; "
-                f"multiply them by {scale:g}"
-            )
+    scale = other_unit(extent, subject)
+    if scale is not None:
+        raise InputError(
+            f"{where}: the {subject} is {extent:.4g} units across, so its labels are in {UNITS[scale]}, not in metres; "
+            f"multiply them by {scale:g}"
+        )
     raise InputError(
         f"{where}: the {subject} is {extent:.4g} metres across, which none is; get the labels again, or convert them"
     )
+
+
+def other_unit(extent: float, subject: SubjectKind) -> float | None:
+    """Of `UNITS` the first in which a subject may be so far across, in metres; None if it is no size in any."""
+    least, most = EXTENTS[subject]
+    return next((scale for scale in UNITS if least <= extent * scale <= most), None)
 
 
 def read_picture(path: Path, dataset: str, site: str) -> Rgb:
