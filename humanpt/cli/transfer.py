@@ -75,8 +75,10 @@ def transfer(
     if json:
         print_json(document)
     else:
+        from humanpt.pages.scores import score
         from humanpt.pages.transfer import heading, rows
 
-        print_table(f"{task}: {document['measure']['title']}", heading(document), rows(document))
+        for figure in document["tables"]:
+            print_table(f"{task}: {score(figure).title}", heading(document), rows(document, figure))
         print_line(f"open the report: {document['report']}")
     leave_if_stopped(document)

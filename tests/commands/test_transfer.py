@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from humanpt.cli.app import app
-from humanpt.pages.transfer import Measure, Outcome, summarise, table_in_markdown
+from humanpt.pages.transfer import Outcome, summarise, tables_in_markdown
 from tests.commands.test_finetune import SMALL, done, one_line_error, pretrained
 from tests.people import made
 
-LOW = Measure("pa_mpjpe_mm", "PA-MPJPE (mm)", "low")
+PA = "pa_mpjpe_mm"
 QUICK = ["--recipe", "tiny", "--device", "cpu", "--steps", "2", "--batch-size", "4", "--json"]
 QUICK += ["--set", "workers=0", "--set", "attention=plain", "--set", "loop.tensorboard=false", "--set", "heldout=0.4"]
 QUICK += ["--labels", "0.5", "--labels", "1"]
@@ -56,7 +56,7 @@ def test_every_first_weights_meet_every_share_and_only_they_differ(compared):
     assert [(o["init"], o["share"]) for o in document["outcomes"]] == [
         ("random", 0.5), ("ours", 0.5), ("random", 1.0), ("ours", 1.0)
     ]  # fmt: skip
-    assert all(outcome["value"] > 0 for outcome in document["outcomes"])
+    assert all(outcome["figures"][PA] > 0 for outcome in document["outcomes"])
     runs = {path.name: path for path in (out / "runs").iterdir()}
     for share in ("50", "100"):
         random, ours = runs[f"random-{share}-percent-seed-0"], runs[f"ours-{share}-percent-seed-0"]
@@ -69,9 +69,9 @@ def test_every_first_weights_meet_every_share_and_only_they_differ(compared):
 
 def test_the_folder_holds_table_and_page_of_what_the_document_tells(compared):
     out, _, document = compared
-    assert json.loads((out / "transfer.json").read_text())["table"] == document["table"]
+    assert json.loads((out / "transfer.json").read_text())["tables"] == document["tables"]
     table = (out / "transfer.md").read_text()
-    assert table.count("\n") == 4
+    assert table.count("\n") == 9  # two tables of head, rule and two rows
     assert "| ours |" in table
     page = (out / "report.html").read_text()
     assert "<svg" in page
@@ -91,8 +91,8 @@ def test_a_measurement_that_is_there_is_not_made_again_and_one_that_is_not_is(co
 def test_processes_of_their_own_find_the_same(compared, tmp_path):
     _, words, document = compared
     beside = done(transfer(*words, "--out", tmp_path / "beside", "--jobs", 2))
-    assert [o["value"] for o in beside["outcomes"]] == pytest.approx(
-        [o["value"] for o in document["outcomes"]], rel=1e-3
+    assert [o["figures"][PA] for o in beside["outcomes"]] == pytest.approx(
+        [o["figures"][PA] for o in document["outcomes"]], rel=1e-3
     )
 
 
@@ -114,26 +114,26 @@ def test_what_cannot_be_compared_is_refused_in_one_line(compared, hands, weights
 
 
 def outcome(init, share, seed, value):
-    return Outcome(init, share, seed, 10, value, {"pa_mpjpe_mm": value})
+    return Outcome(init, share, seed, 10, {PA: value, "top1": value})
 
 
 def test_a_gain_is_the_share_of_the_error_that_is_gone_and_needs_the_same_seeds():
     outcomes = [outcome("random", 0.1, s, v) for s, v in ((0, 10.0), (1, 14.0))]
     outcomes += [outcome("both", 0.1, s, v) for s, v in ((0, 8.0), (1, 10.0))]
     outcomes += [outcome("mae", 0.1, 0, 9.0)]
-    lines = {line["init"]: line for line in summarise(outcomes, LOW)}
+    lines = {line["init"]: line for line in summarise(outcomes, PA)}
     assert (lines["random"]["mean"], lines["random"]["least"], lines["random"]["most"]) == (12.0, 10.0, 14.0)
     assert lines["both"]["gain"] == {"random": pytest.approx(0.25)}  # (12 - 9) / 12; of mae there is one seed alone
-    high = {line["init"]: line for line in summarise(outcomes, LOW._replace(better="high"))}
+    high = {line["init"]: line for line in summarise(outcomes, "top1")}
     assert high["both"]["gain"] == {"random": pytest.approx(-0.25)}
 
 
 def test_the_table_names_what_is_missing():
     outcomes = [outcome("random", 0.1, 0, 10.0), outcome("mae", 1.0, 0, 5.0)]
-    document = {"table": summarise(outcomes, LOW), "shares": [0.1, 1.0], "measure": LOW._asdict()}
-    assert table_in_markdown(document).splitlines() == [
+    document = {"tables": {PA: summarise(outcomes, PA)}, "shares": [0.1, 1.0]}
+    assert tables_in_markdown(document).splitlines() == [
         "| PA-MPJPE (mm) | 10 % of the labels | 100 % of the labels |",
         "| --- | --- | --- |",
-        "| random | 10 | - |",
-        "| mae | - | 5 |",
+        "| random | 10.00 | - |",
+        "| mae | - | 5.00 |",
     ]
