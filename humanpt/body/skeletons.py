@@ -39,6 +39,9 @@ FINGERS = ("thumb", "index", "middle", "ring", "little")
 HAND_21 = ("wrist", *(f"{finger}{joint}" for finger in FINGERS for joint in ("1", "2", "3", "_tip")))
 """Key points of a hand: the wrist, then each finger from its base to its tip."""
 
+ROOTS = {"hand": ("wrist",), "body": ("left_hip", "right_hip")}
+"""The key points, in every set of hands or bodies, whose mean is the origin of root-relative figures."""
+
 MANO_16 = (
     "wrist",
     *(f"{finger}{joint}" for finger in ("index", "middle", "little", "ring", "thumb") for joint in "123"),

@@ -19,6 +19,9 @@ from humanpt.errors import InputError
 Gender = Literal["neutral", "male", "female"]
 """Whose bodies a file of SMPL or SMPL-X was made from; shape values of one mean nothing to another."""
 
+FILE_AXES = np.array([1.0, -1.0, -1.0])
+"""What turns the axes of the files (y up, z ahead) into humanpt's, and back."""
+
 NEEDED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 OPTIONAL = ("vt", "ft")
 BETAS = 10

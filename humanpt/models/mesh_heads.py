@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanpt.body.model import BUILT, LICENSED, SHIPPED, BodyLayout, BodyModel, Subject
+from humanpt.body.skeletons import ROOTS
 from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import project, unproject
 from humanpt.geometry.rotations import RotationKind, nearest_rotation, numbers_for, numbers_of, rotations_from
@@ -32,8 +33,6 @@ from humanpt.models.trunk import Trunk
 
 HAND_MODELS = ("anny-hand", "mano")
 BODY_MODELS = tuple(name for name in (*SHIPPED, *BUILT, *LICENSED) if name not in HAND_MODELS)
-ROOTS: dict[Subject, tuple[str, ...]] = {"hand": ("wrist",), "body": ("left_hip", "right_hip")}
-"""The key points whose mean is the root."""
 UNIT: dict[Subject, float] = {"hand": 0.1, "body": 0.5}
 """Metres in which points are predicted and their errors weighed, so that these are numbers of about one."""
 MEAN_SCALE: dict[Subject, float] = {"hand": 8.0, "body": 1.0}

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanpt.body.skeletons import ROOTS
 from humanpt.data.crops import square_around
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.record import Floats, FocalFrom, LabelLayout, Labelled
 from humanpt.data.pairs import PairConfig
 from humanpt.data.records import Side
-from humanpt.models.mesh_heads import ROOTS, MeshNetwork
+from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.tasks.mesh_config import MeshConfig
 from humanpt.tasks.mesh_recovery import predict
 from humanpt.tasks.mesh_samples import MeshSamples, collate

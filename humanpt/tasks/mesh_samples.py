@@ -22,13 +22,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from humanpt.body.model import BodyModel, load_body_model
+from humanpt.body.skeletons import ROOTS
 from humanpt.data.augment import AugmentConfig, Draw, view
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.record import Floats, Labelled, LabelledSet, mirrored, mirrored_camera
 from humanpt.data.order import Order, sample_rng
 from humanpt.data.turned_crops import TurnedCrop, map_pixels, take_crop, turned_crop
 from humanpt.errors import InputError
-from humanpt.models.mesh_heads import ROOTS, Means, camera_of, point_names
+from humanpt.models.mesh_heads import Means, camera_of, point_names
 from humanpt.models.vit import normalise
 from humanpt.tasks.mesh_config import MeshConfig
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from humanpt.body.model import load_body_model
+from humanpt.body.skeletons import ROOTS
 from humanpt.data.labelled.record import LabelLayout, Labelled, mirrored
 from humanpt.geometry.cameras import project
 from humanpt.geometry.rotations import rotvec_to_rotmat
-from humanpt.models.mesh_heads import ROOTS
 
 WIDTH, HEIGHT = 120, 100
 

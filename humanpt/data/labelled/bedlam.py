@@ -34,12 +34,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanpt.body.skeletons import SMPL_24, SMPLX_55
+from humanpt.body.skeletons import ROOTS, SMPL_24, SMPLX_55
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.check import finite, read_picture, shaped
 from humanpt.data.labelled.record import Floats, LabelLayout, Labelled
 from humanpt.data.labelled.smpl_bodies import FileBody, in_camera
-from humanpt.data.labelled.smpl_sequences import ROOT_NAMES
 from humanpt.errors import InputError
 
 SITE = "bedlam.is.tue.mpg.de"
@@ -233,7 +232,7 @@ def read_bodies(
         subject="body",
         keypoint_names=NAMES[kind],
         model=kind,
-        root_names=ROOT_NAMES,
+        root_names=ROOTS["body"],
         licence=licence,
         site=site,
     )

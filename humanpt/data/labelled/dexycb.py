@@ -119,16 +119,7 @@ class DexYcb:
         start = np.arange(len(self._within)) - self._within % cameras
         self.partners = start + (self._within % cameras + 1) % cameras if cameras > 1 else np.full(len(start), -1)
         self.parameters = mano_labels.have_mano()
-        self.layout = LabelLayout(
-            dataset="dexycb",
-            split=split,
-            subject="hand",
-            keypoint_names=HAND_21,
-            model="mano" if self.parameters else None,
-            root_names=("wrist",),
-            licence=LICENCE,
-            site=SITE,
-        )
+        self.layout = mano_labels.hand_layout("dexycb", split, LICENCE, SITE, mano=self.parameters)
 
     def __len__(self) -> int:
         return len(self._within)

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from humanpt.body.skeletons import SMPL_24
+from humanpt.body.skeletons import ROOTS, SMPL_24
 from humanpt.data.labelled.record import LabelLayout
 from humanpt.data.labelled.smpl_bodies import gender_of
-from humanpt.data.labelled.smpl_sequences import ROOT_NAMES, SmplSequences, Track
+from humanpt.data.labelled.smpl_sequences import SmplSequences, Track
 from humanpt.data.safe_pickle import read_pickle
 from humanpt.errors import InputError
 
@@ -48,7 +48,7 @@ def open_set(root: Path, split: str | None = None) -> SmplSequences:
         subject="body",
         keypoint_names=SMPL_24,
         model="smpl",
-        root_names=ROOT_NAMES,
+        root_names=ROOTS["body"],
         licence=LICENCE,
         site=SITE,
     )

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from humanpt.body.skeletons import HAND_21
 from humanpt.data.image import Rgb
 from humanpt.data.labelled import check, mano_labels
 from humanpt.data.labelled.number_tables import NumberTable, read_table
@@ -74,16 +73,7 @@ class FreiHand:
         self.groups = self.numbers % photographs
         self.partners = np.full(len(self.numbers), -1)
         self.parameters = mano_labels.have_mano()
-        self.layout = LabelLayout(
-            dataset="freihand",
-            split=split,
-            subject="hand",
-            keypoint_names=HAND_21,
-            model="mano",
-            root_names=("wrist",),
-            licence=LICENCE,
-            site=SITE,
-        )
+        self.layout = mano_labels.hand_layout("freihand", split, LICENCE, SITE, mano=True)
 
     def __len__(self) -> int:
         return len(self.numbers)

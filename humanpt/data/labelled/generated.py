@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from humanpt.body.model import LICENSED
+from humanpt.body.skeletons import ROOTS
+from humanpt.body.smpl_files import FILE_AXES
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.record import Floats, LabelLayout, Labelled
 from humanpt.data.pairset import PairSet
@@ -22,12 +24,6 @@ from humanpt.data.people.staging import body_model, mesh_at_origin
 from humanpt.data.records import PairRecord, Picture, Side, SubjectKind, Truth
 from humanpt.errors import InputError, ShardError
 from humanpt.geometry.cameras import crop_intrinsics, project, transform
-
-ROOTS: dict[SubjectKind, tuple[str, ...]] = {"hand": ("wrist",), "body": ("left_hip", "right_hip")}
-"""Key points whose mean is the origin of root-relative figures."""
-
-FILE_AXES = np.array([1.0, -1.0, -1.0])
-"""What turns the axes in which a licensed model's poses are told into humanpt's, and back."""
 
 
 class GeneratedSet:

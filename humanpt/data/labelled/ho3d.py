@@ -80,16 +80,9 @@ class Ho3d:
         self.partners = _other_cameras(self.names)
         self.truth = _published(root, len(self.names)) if split == "evaluation" else None
         self.parameters = split == "train" and mano_labels.have_mano()
-        self.layout = LabelLayout(
-            dataset="ho3d-v3" if self.ending == ".jpg" else "ho3d-v2",
-            split=split,
-            subject="hand",
-            keypoint_names=HAND_21,
-            model="mano" if self.parameters or self.truth else None,
-            root_names=("wrist",),
-            licence=LICENCE,
-            site=SITE,
-        )
+        dataset = "ho3d-v3" if self.ending == ".jpg" else "ho3d-v2"
+        has_mano = self.parameters or self.truth is not None
+        self.layout = mano_labels.hand_layout(dataset, split, LICENCE, SITE, mano=has_mano)
 
     def __len__(self) -> int:
         return len(self.names)

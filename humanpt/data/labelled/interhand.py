@@ -88,16 +88,7 @@ class InterHand:
         captures = sorted({sample.capture for sample in self.samples})
         self.groups = np.array([captures.index(sample.capture) for sample in self.samples])
         self.partners = _other_cameras(self.samples)
-        self.layout = LabelLayout(
-            dataset="interhand",
-            split=split,
-            subject="hand",
-            keypoint_names=HAND_21,
-            model="mano" if self.fitted is not None else None,
-            root_names=("wrist",),
-            licence=LICENCE,
-            site=SITE,
-        )
+        self.layout = mano_labels.hand_layout("interhand", split, LICENCE, SITE, mano=self.fitted is not None)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -19,17 +19,15 @@ import torch
 from numpy.typing import NDArray
 
 from humanpt.body.array_files import read_arrays
-from humanpt.body.smpl_files import KINDS, choose
-from humanpt.data.labelled.record import Floats
+from humanpt.body.skeletons import HAND_21, ROOTS
+from humanpt.body.smpl_files import FILE_AXES, KINDS, choose
+from humanpt.data.labelled.record import Floats, LabelLayout
 from humanpt.data.people.staging import body_model, mesh_at_origin
 from humanpt.errors import InputError
 from humanpt.geometry.alignment import fit_similarity
 from humanpt.geometry.rotations import rotvec_to_rotmat
 
 Hand = Literal["left", "right"]
-
-FILE_AXES = np.array([1.0, -1.0, -1.0])
-"""What turns the axes of MANO's file into humanpt's, and back."""
 
 VERTICES = 778
 POSE_NUMBERS = 48
@@ -44,6 +42,20 @@ class ManoLabel:
     """(J, 3, 3) rotations of its joints."""
     transl: Floats
     """(3,) its shift, metres."""
+
+
+def hand_layout(dataset: str, split: str, licence: str, site: str, *, mano: bool) -> LabelLayout:
+    """What hands with our key points are told in; `mano` says whether their meshes or parameters are at hand."""
+    return LabelLayout(
+        dataset=dataset,
+        split=split,
+        subject="hand",
+        keypoint_names=HAND_21,
+        model="mano" if mano else None,
+        root_names=ROOTS["hand"],
+        licence=licence,
+        site=site,
+    )
 
 
 def have_mano() -> bool:

@@ -21,13 +21,10 @@ from numpy.typing import NDArray
 
 from humanpt.body import files
 from humanpt.body.model import BodyMesh, BodyModel
-from humanpt.body.smpl_files import BETAS, KINDS, Gender
+from humanpt.body.smpl_files import BETAS, FILE_AXES, KINDS, Gender
 from humanpt.data.labelled.record import Floats
 from humanpt.errors import InputError
 from humanpt.geometry.rotations import rotvec_to_rotmat
-
-FILE_AXES = np.array([1.0, -1.0, -1.0])
-"""What turns the axes of SMPL's files (y up, z ahead) into humanpt's, and back."""
 
 EXPRESSED = BETAS
 """Expression values that follow the shape values of our SMPL-X."""

@@ -21,9 +21,6 @@ from humanpt.data.labelled.record import Floats, LabelLayout, Labelled
 from humanpt.data.labelled.smpl_bodies import FileBody, in_camera
 from humanpt.errors import InputError
 
-ROOT_NAMES = ("left_hip", "right_hip")
-"""Every set of bodies has them, so the origin of root-relative figures is the same for all."""
-
 JOINT_MARGIN = 1.4
 """Side of the crop over the longer side of the joints' box, which ends short of head, hands and feet [ours]."""
 
