@@ -6,7 +6,7 @@ Each data set has a file of its own with a function `open_set(root, split)`, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from humanpt.data.labelled.record import LabelledSet
 from humanpt.data.records import SubjectKind
 from humanpt.errors import InputError
 
-__all__ = ["READERS", "LabelledSet", "Reader", "find_data", "open_labelled"]
+__all__ = ["READERS", "LabelledSet", "Reader", "find_data", "open_labelled", "recognised"]
 
 OpenSet = Callable[[Path, str | None], LabelledSet]
 
@@ -31,71 +31,25 @@ class Reader:
     """What is labelled in it."""
     marks: tuple[str, ...]
     """Patterns of files below its folder; where one is found, the folder is taken for this data set."""
-    site: str
-    """Where its owners publish it."""
 
 
 READERS = {
-    "generated": Reader(
-        module="generated",
-        subjects=("body", "hand"),
-        marks=("*.h5", "*/*.h5"),
-        site="made by `humanpt mkpairs synthetic`",
-    ),
-    "freihand": Reader(
-        module="freihand",
-        subjects=("hand",),
-        marks=("training_xyz.json", "evaluation_K.json"),
-        site="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
-    ),
-    "ho3d-v2": Reader(
-        module="ho3d",
-        subjects=("hand",),
-        marks=("train/*/rgb/*.png", "evaluation/*/rgb/*.png"),
-        site="https://github.com/shreyashampali/ho3d",
-    ),
-    "ho3d-v3": Reader(
-        module="ho3d",
-        subjects=("hand",),
-        marks=("train/*/rgb/*.jpg", "evaluation/*/rgb/*.jpg"),
-        site="https://github.com/shreyashampali/ho3d",
-    ),
+    "generated": Reader(module="generated", subjects=("body", "hand"), marks=("*.h5", "*/*.h5")),
+    "freihand": Reader(module="freihand", subjects=("hand",), marks=("training_xyz.json", "evaluation_K.json")),
+    "ho3d-v2": Reader(module="ho3d", subjects=("hand",), marks=("train/*/rgb/*.png", "evaluation/*/rgb/*.png")),
+    "ho3d-v3": Reader(module="ho3d", subjects=("hand",), marks=("train/*/rgb/*.jpg", "evaluation/*/rgb/*.jpg")),
     "interhand": Reader(
         module="interhand",
         subjects=("hand",),
         marks=("*_interhand2.6m_data.json", "annotations/**/InterHand2.6M_*_data.json"),
-        site="https://mks0601.github.io/InterHand2.6M/",
     ),
     "dexycb": Reader(
-        module="dexycb",
-        subjects=("hand",),
-        marks=("*-subject-*/*/meta.yml", "calibration/mano_*/mano.yml"),
-        site="https://dex-ycb.github.io",
+        module="dexycb", subjects=("hand",), marks=("*-subject-*/*/meta.yml", "calibration/mano_*/mano.yml")
     ),
-    "3dpw": Reader(
-        module="threedpw",
-        subjects=("body",),
-        marks=("sequenceFiles/*/*.pkl",),
-        site="https://virtualhumans.mpi-inf.mpg.de/3DPW/",
-    ),
-    "emdb": Reader(
-        module="emdb",
-        subjects=("body",),
-        marks=("P*/*/*_data.pkl",),
-        site="https://eth-ait.github.io/emdb/",
-    ),
-    "agora": Reader(
-        module="agora",
-        subjects=("body",),
-        marks=("agora*.npz",),
-        site="https://bedlam.is.tue.mpg.de and https://agora.is.tue.mpg.de",
-    ),
-    "bedlam": Reader(
-        module="bedlam",
-        subjects=("body",),
-        marks=("all_npz_12_*/*.npz", "*/all_npz_12_*/*.npz"),
-        site="https://bedlam.is.tue.mpg.de",
-    ),
+    "3dpw": Reader(module="threedpw", subjects=("body",), marks=("sequenceFiles/*/*.pkl",)),
+    "emdb": Reader(module="emdb", subjects=("body",), marks=("P*/*/*_data.pkl",)),
+    "agora": Reader(module="agora", subjects=("body",), marks=("agora*.npz",)),
+    "bedlam": Reader(module="bedlam", subjects=("body",), marks=("all_npz_12_*/*.npz", "*/all_npz_12_*/*.npz")),
 }
 """The data sets by name, in the order in which a folder is looked at."""
 
@@ -128,21 +82,31 @@ def open_labelled(spec: str, split: str | None = None, *, subject: SubjectKind) 
 
 
 def find_data(spec: str) -> tuple[str, Path]:
+    """As `recognised`, among `READERS`."""
+    return recognised(spec, {name: reader.marks for name, reader in READERS.items()})
+
+
+def recognised(spec: str, marks: Mapping[str, Sequence[str]]) -> tuple[str, Path]:
     """The name of the data set and the folder that a user's words stand for.
+
+    Args:
+        spec: NAME:ROOT, or a folder alone.
+        marks: the data sets that there may be, each with patterns of files below its folder, in the order in which a
+            folder is looked at; one of them is "generated".
 
     Raises:
         InputError: if there is no such folder, or it holds the files of no known data set.
     """
     name, colon, place = spec.partition(":")
-    if colon and name in READERS:
+    if colon and name in marks:
         return name, Path(place).expanduser()
     root = Path(spec).expanduser()
-    known = ", ".join(READERS)
+    known = ", ".join(marks)
     if not root.exists():
         raise InputError(f"{spec}: no such folder; give a folder, or NAME:FOLDER with a name of {known}")
     if root.is_file() and root.suffix == ".h5":
         return "generated", root
-    for name, reader in READERS.items():
-        if any(next(root.glob(mark), None) for mark in reader.marks):
+    for name, patterns in marks.items():
+        if any(next(root.glob(pattern), None) for pattern in patterns):
             return name, root
     raise InputError(f"{spec}: holds the files of no known data set; give NAME:FOLDER with a name of {known}")

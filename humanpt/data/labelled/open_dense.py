@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
+from humanpt.data.labelled import READERS, recognised
 from humanpt.data.labelled.dense import DenseSet
 from humanpt.data.pairset import PairSet
 from humanpt.data.records import SubjectKind
 from humanpt.errors import InputError
 
-MARKS = {"generated": ("*.h5", "*/*.h5"), "densepose-coco": ("annotations/densepose_*.json", "densepose_*.json")}
+MARKS = {
+    "generated": READERS["generated"].marks,
+    "densepose-coco": ("annotations/densepose_*.json", "densepose_*.json"),
+}
 """The data sets, and files by which a folder is recognised as theirs."""
 
 
@@ -35,24 +39,8 @@ def open_dense(spec: str, split: str | None = None, *, subject: SubjectKind) -> 
 
 
 def find_dense(spec: str) -> tuple[str, Path]:
-    """The name of the data set and the folder that a user's words stand for.
-
-    Raises:
-        InputError: if there is no such folder, or it holds the files of no known data set.
-    """
-    name, colon, place = spec.partition(":")
-    if colon and name in MARKS:
-        return name, Path(place).expanduser()
-    root = Path(spec).expanduser()
-    known = ", ".join(MARKS)
-    if not root.exists():
-        raise InputError(f"{spec}: no such folder; give a folder, or NAME:FOLDER with a name of {known}")
-    if root.suffix == ".h5":
-        return "generated", root
-    for name, marks in MARKS.items():
-        if any(next(root.glob(mark), None) for mark in marks):
-            return name, root
-    raise InputError(f"{spec}: holds the files of no known data set; give NAME:FOLDER with a name of {known}")
+    """As `recognised`, among `MARKS`."""
+    return recognised(spec, MARKS)
 
 
 def _generated(root: Path, split: str | None, subject: SubjectKind) -> DenseSet:
