@@ -9,27 +9,27 @@ Letters: B batch, C classes, N pictures, S side of a crop.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from humanpt.data.crops import square_around
 from humanpt.data.frame import ArrayFrame
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.class_folders import ClassSet
-from humanpt.data.order import Order, sample_rng
+from humanpt.data.order import sample_rng
 from humanpt.data.square_crops import CropConfig, draw_crop, plain_crop, take, whole_square
 from humanpt.detect.heatmap import OwnDetector
 from humanpt.errors import ConfigError
 from humanpt.metrics.classes import confusion, mean_per_class, top1
 from humanpt.models.classes import ClassesHeadConfig, ClassesNetwork
 from humanpt.models.vit import normalise
+from humanpt.tasks.samples import LabelledSamples, TensorBatch
 
 __all__ = [
     "ClassesBatch",
@@ -91,7 +91,7 @@ class ClassesSample(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ClassesBatch:
+class ClassesBatch(TensorBatch):
     """Pictures that travel together."""
 
     pictures: Tensor
@@ -103,14 +103,6 @@ class ClassesBatch:
 
     def __len__(self) -> int:
         return len(self.label)
-
-    def to(self, device: torch.device) -> Self:
-        """The batch on a device."""
-        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
-
-    def pin_memory(self) -> Self:
-        """The batch in memory from which a GPU copies by itself."""
-        return replace(self, **{name: value.pin_memory() for name, value in vars(self).items()})
 
 
 def collate(samples: Sequence[ClassesSample]) -> ClassesBatch:
@@ -138,19 +130,8 @@ def part(
     return data.split(heldout_share, seed)
 
 
-class ClassesSamples(Dataset[ClassesSample]):
-    """Pictures with their classes: item p is what stands at stream position p when training, else at place p.
-
-    A training sample is a pure function of the seed and its position, in any process.
-
-    Args:
-        data: the set.
-        indices: the pictures of it that are meant.
-        config: how crops are found and drawn.
-        crop_size: S.
-        seed: of the order and of every draw.
-        training: shuffled epochs without end and drawn crops; otherwise each picture once, as it is.
-    """
+class ClassesSamples(LabelledSamples[ClassSet, ClassesConfig, ClassesSample]):
+    """Pictures with their classes; arguments as `LabelledSamples`."""
 
     def __init__(
         self,
@@ -162,19 +143,9 @@ class ClassesSamples(Dataset[ClassesSample]):
         *,
         training: bool,
     ) -> None:
-        self.data, self.indices, self.config, self.crop_size, self.seed = data, indices, config, crop_size, seed
-        self.training = training
-        self._order = Order(max(1, len(indices)), seed)
+        super().__init__(data, indices, config, crop_size, seed, training=training)
         self._squares: dict[int, NDArray[np.float32]] = {}
         self._detector: OwnDetector | None = None
-
-    def __len__(self) -> int:
-        """How many pictures there are: an epoch."""
-        return len(self.indices)
-
-    def locate(self, position: int) -> int:
-        """The number in the set of the picture at a position."""
-        return int(self.indices[self._order.locate(position)[1] if self.training else position])
 
     def __getitem__(self, position: int) -> ClassesSample:
         index = self.locate(position)

@@ -27,6 +27,7 @@ from humanpt.data.shards import Kind, PairSet
 from humanpt.errors import ConfigError, InputError
 from humanpt.models.vit import normalise
 from humanpt.tasks.completion_config import KIND_NAMES, CompletionConfig, draw_mask, draw_predicted
+from humanpt.tasks.samples import TensorBatch
 
 __all__ = [
     "KIND_NAMES",
@@ -64,7 +65,7 @@ class PairSample(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PairBatch:
+class PairBatch(TensorBatch):
     """Pairs that travel together; pictures stay bytes until they are on the device, a quarter of the way's load."""
 
     image1: Tensor
@@ -98,16 +99,8 @@ class PairBatch:
             return normalise(pictures)
         return normalise(device_views(pictures, self.draws[:, which], self.augment))
 
-    def to(self, device: torch.device) -> Self:
-        """The batch on the device but for its masks; from pinned memory without waiting for the copy."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """The batch in memory from which a GPU copies by itself; for `torch.utils.data.DataLoader`."""
-        return self._each(Tensor.pin_memory)
-
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """The batch with a change made to what moves to the device."""
+        """The batch with a change made to what moves to the device, which masks and the numbers of pairs do not."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moving = ("image1", "image2", "kind", "weight", "draws")
         return type(self)(**values | {name: change(values[name]) for name in moving if values[name] is not None})

@@ -10,22 +10,22 @@ Letters: B batch, S side of a crop, P points.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.dense import DenseMaps, DenseSet
-from humanpt.data.order import Order, sample_rng
+from humanpt.data.order import sample_rng
 from humanpt.data.square_crops import CropConfig, draw_crop, nearest_pixels, plain_crop, take, to_crop
 from humanpt.errors import ConfigError
 from humanpt.models.dense import DenseHeadConfig
+from humanpt.tasks.samples import LabelledSamples, TensorBatch
 
 SOME_PART, UNKNOWN = 254, 255
 """Labels of pixels: on the subject, but nobody said where; and of which nothing is said at all."""
@@ -86,7 +86,7 @@ class DenseSample(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DenseBatch:
+class DenseBatch(TensorBatch):
     """Crops that travel together."""
 
     pictures: Tensor
@@ -111,14 +111,6 @@ class DenseBatch:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def to(self, device: torch.device) -> Self:
-        """The batch on a device."""
-        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
-
-    def pin_memory(self) -> Self:
-        """The batch in memory from which a GPU copies by itself."""
-        return replace(self, **{name: value.pin_memory() for name, value in vars(self).items()})
-
 
 def collate(samples: Sequence[DenseSample]) -> DenseBatch:
     """Put samples into a batch."""
@@ -140,19 +132,8 @@ def collate(samples: Sequence[DenseSample]) -> DenseBatch:
     )
 
 
-class DensePoseSamples(Dataset[DenseSample]):
-    """Crops with dense labels: item p is what stands at stream position p when training, else at place p.
-
-    A training sample is a pure function of the seed and its position, in any process.
-
-    Args:
-        data: the set.
-        indices: the samples of it that are meant.
-        config: how crops are drawn.
-        crop_size: S.
-        seed: of the order and of every draw.
-        training: shuffled epochs without end and drawn crops; otherwise each sample once, as it is.
-    """
+class DensePoseSamples(LabelledSamples[DenseSet, DensePoseConfig, DenseSample]):
+    """Crops with dense labels; arguments as `LabelledSamples`."""
 
     def __init__(
         self,
@@ -164,18 +145,8 @@ class DensePoseSamples(Dataset[DenseSample]):
         *,
         training: bool,
     ) -> None:
-        self.data, self.indices, self.config, self.crop_size, self.seed = data, indices, config, crop_size, seed
-        self.training = training
-        self._order = Order(max(1, len(indices)), seed)
+        super().__init__(data, indices, config, crop_size, seed, training=training)
         self._kept: dict[int, bytes | None] = {}
-
-    def __len__(self) -> int:
-        """How many samples there are: an epoch."""
-        return len(self.indices)
-
-    def locate(self, position: int) -> int:
-        """The number in the set of the sample at a position."""
-        return int(self.indices[self._order.locate(position)[1] if self.training else position])
 
     def __getitem__(self, position: int) -> DenseSample:
         number = self.locate(position)

@@ -10,7 +10,7 @@ Letters: B batch, S side of a picture, h = w = S / 8 of the grid, N boxes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from humanpt.detect.matching import match, rates, recall_at
 from humanpt.engine.average import Averaged
 from humanpt.errors import ConfigError
 from humanpt.models.heatmap import STRIDE, HeatMapConfig, HeatMapNet, HeatMaps, boxes_of
+from humanpt.tasks.samples import TensorBatch
 
 SPREAD = 0.54 / 6  # of a centre in the heat map, in box sides: TTFNet's alpha over 6
 LOW_SCORE = 0.05  # peaks below are not looked at when evaluating
@@ -107,7 +108,7 @@ def draw_targets(picture: DetectionPicture) -> Targets:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionBatch:
+class DetectionBatch(TensorBatch):
     """Pictures with what the network should say of them."""
 
     pictures: Tensor
@@ -124,10 +125,6 @@ class DetectionBatch:
     """(B, h, w)."""
     mask: Tensor
     """(B, 1, h, w)."""
-
-    def to(self, device: torch.device) -> Self:
-        """The batch on a device."""
-        return type(self)(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -10,28 +10,28 @@ Letters: B batch, S side of a crop, K key points, V vertices, J joints, P shape 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from humanpt.body.model import BodyModel, load_body_model
 from humanpt.body.skeletons import ROOTS
 from humanpt.data.augment import AugmentConfig, Draw, view
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.record import Floats, Labelled, LabelledSet, mirrored, mirrored_camera
-from humanpt.data.order import Order, sample_rng
+from humanpt.data.order import sample_rng
 from humanpt.data.turned_crops import TurnedCrop, map_pixels, take_crop, turned_crop
 from humanpt.errors import InputError
 from humanpt.models.mesh_heads import Means, camera_of, point_names
 from humanpt.models.vit import normalise
 from humanpt.tasks.mesh_config import MeshConfig
+from humanpt.tasks.samples import LabelledSamples, TensorBatch
 
 DRAWS = 7  # size, two shifts, roll, three colours: for each view, whatever the strengths
 STILL = np.full(DRAWS, 0.5)
@@ -73,7 +73,7 @@ class MeshSample:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MeshBatch:
+class MeshBatch(TensorBatch):
     """Several samples that travel together; the fields of `MeshSample` with a leading axis."""
 
     image1: Tensor
@@ -110,18 +110,6 @@ class MeshBatch:
         """The pictures as the network takes them: (B, 3, S, S) normalised, on the batch's device."""
         return normalise(self.image1), None if self.image2 is None else normalise(self.image2)
 
-    def to(self, device: torch.device) -> Self:
-        """The batch on the device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """The batch in memory from which a GPU copies by itself; for `torch.utils.data.DataLoader`."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        moved: dict[str, Any] = {name: value if value is None else change(value) for name, value in vars(self).items()}
-        return type(self)(**moved)
-
 
 def collate(samples: Sequence[MeshSample]) -> MeshBatch:
     """Put samples into a batch; where only some have vertices, pose or shape, those of the others are NaN."""
@@ -136,17 +124,8 @@ def collate(samples: Sequence[MeshSample]) -> MeshBatch:
     return MeshBatch(**gathered)
 
 
-class MeshSamples(Dataset[MeshSample]):
-    """The samples of a run: in training, item p is what stands at stream position p (see `data.order`), for any p from
-    0; otherwise it is the p-th of the indices, as it is.
-
-    Args:
-        data: labelled pictures.
-        indices: which of them.
-        config: what is predicted, crops and augmentation.
-        crop_size: side of the network's pictures in pixels.
-        seed: of the order and of every draw.
-        training: whether to shuffle without end and to augment.
+class MeshSamples(LabelledSamples[LabelledSet, MeshConfig, MeshSample]):
+    """Crops with their cameras and labels; arguments as `LabelledSamples`.
 
     Raises:
         InputError: if there is no sample, the set shows another subject, shares no key point with the body model, or
@@ -170,8 +149,7 @@ class MeshSamples(Dataset[MeshSample]):
             raise InputError(
                 f"{layout.dataset}: has labels of a {layout.subject}, the network is for a {config.subject}"
             )
-        self.data, self.indices, self.config = data, indices, config
-        self.crop_size, self.seed, self.training = crop_size, seed, training
+        super().__init__(data, indices, config, crop_size, seed, training=training)
         self.names = _names_of(config.model)
         self.shared = np.array([[self.names.index(name), at] for at, name in enumerate(layout.keypoint_names)
                                 if name in self.names], np.int64).reshape(-1, 2)  # fmt: skip
@@ -179,16 +157,7 @@ class MeshSamples(Dataset[MeshSample]):
             raise InputError(f"{layout.dataset}: none of its key points is one of {config.model}; choose another model")
         self.same_mesh = layout.model == config.model
         self.same_parameters = same_parameters(layout.model, config.model)
-        self._order = Order(len(indices), seed)
         self._colours = AugmentConfig(crop_size=crop_size, crop_share=1.0)
-
-    def __len__(self) -> int:
-        """Samples of an epoch, though in training the stream of positions has no end."""
-        return len(self.indices)
-
-    def locate(self, position: int) -> int:
-        """The number in the set of the sample at a position."""
-        return int(self.indices[self._order.locate(position)[1] if self.training else position])
 
     def __getitem__(self, position: int) -> MeshSample:
         index = self.locate(position)
