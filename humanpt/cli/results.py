@@ -115,12 +115,7 @@ def show_pretrain(summary: dict[str, Any]) -> None:
         probe, mean = figures["heldout_probe_mpjpe_mm"], figures["heldout_probe_mean_mm"]
         rows.append(("linear probe of 3D key points", f"{probe:.1f} mm (the mean pose: {mean:.1f})"))
     print_table(f"{summary['recipe']}, {summary['subject']}", ("", ""), rows)
-    for warning in summary["warnings"]:
-        print_line(f"warning: {warning}")
-    if summary["interrupted"]:
-        print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
-    print_line(f"weights: {summary['best'] or summary['last']}")
-    print_line(f"open the report: {summary['report']}")
+    _show_end(summary)
 
 
 def show_detection(summary: dict[str, Any]) -> None:
@@ -155,6 +150,11 @@ def show_finetune(summary: dict[str, Any]) -> None:
             told = f"{value:.1f} mm" if name.endswith("_mm") else f"{value:.4g}"
             rows.append((f"held-out {name.removeprefix('heldout_').removesuffix('_mm')}", told))
     print_table(f"{summary['task']}, {summary['recipe']}", ("", ""), rows)
+    _show_end(summary)
+
+
+def _show_end(summary: dict[str, Any]) -> None:
+    """What is worth knowing after the figures of a run, and where it left them."""
     for warning in summary["warnings"]:
         print_line(f"warning: {warning}")
     if summary["interrupted"]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from humanpt.commands.evaluation_samples import Chosen, Reading, digest_names
+from humanpt.commands.evaluation_samples import Chosen, Reading
 from humanpt.commands.finetune_config import FinetuneClassesConfig
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.class_folders import ClassSet
@@ -103,7 +103,7 @@ def _card(config: FinetuneClassesConfig, chosen: Chosen, predictor: str) -> Card
         dataset=chosen.dataset,
         split=chosen.split,
         count=len(chosen.indices),
-        samples_sha256=digest_names([chosen.data.name(number) for number in chosen.indices.tolist()]),
+        samples_sha256=chosen.sha256,
         subject="hand" if config.kind in ("gesture", "grasp") else "body",
         crops={"picture": "whole pictures"}.get(config.task.crop, f"our detector of a {config.task.crop}"),
         rules={"classes": list(config.task.class_names)},

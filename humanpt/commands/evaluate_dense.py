@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from humanpt.body.geodesics import Distances, surface_distances
-from humanpt.commands.evaluation_samples import Chosen, Reading, digest_names
+from humanpt.commands.evaluation_samples import Chosen, Reading
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig
 from humanpt.data.labelled.densepose_distances import SITE, DensePoseDistances, missing_file
 from humanpt.engine.report import Report
@@ -168,7 +168,7 @@ def _card(
         dataset=layout.dataset,
         split=chosen.split,
         count=len(chosen.indices),
-        samples_sha256=digest_names([chosen.data.name(number) for number in chosen.indices.tolist()]),
+        samples_sha256=chosen.sha256,
         subject=config.subject,
         mesh=layout.charts,
         crops="squares from the labels, one person each",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from humanpt.commands.finetune_families import FAMILIES
 from humanpt.data.labelled import find_data
 from humanpt.data.labelled.class_folders import ClassSet, evaluation_split
 from humanpt.data.labelled.open_dense import find_dense
+from humanpt.data.split import spread
 from humanpt.engine.checkpoint import Header
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import leave_signals_to_the_parent
@@ -74,6 +75,12 @@ class Chosen:
     notes: tuple[str, ...] = ()
     """What a reader of the figures should know of them, one sentence each."""
 
+    @property
+    def sha256(self) -> str:
+        """Digest of their names in their order, as cards tell it."""
+        names = (self.data.name(number) for number in self.indices.tolist())
+        return hashlib.sha256(b"".join(name.encode() + b"\0" for name in names)).hexdigest()
+
     def samples(self, config: AnyConfig) -> Any:
         """The samples as the task of a run measures them, every one of the indices."""
         family = FAMILIES[config.kind]
@@ -121,7 +128,7 @@ def choose_samples(
     trained = header.provenance.ledger["about"].get("split")
     seen = its_own and not held_out and (part == trained or part != _official(config, spec))
     if most is not None:
-        indices = indices[np.linspace(0, len(indices), min(most, len(indices)), endpoint=False).astype(np.int64)]
+        indices = spread(indices, most)
     dataset = str(family.about(data)["dataset"])
     return Chosen(
         spec=spec,
@@ -146,8 +153,3 @@ def _place(spec: str) -> Path:
     """The folder that a user's words name."""
     name, colon, place = spec.partition(":")
     return Path(place if colon else name).expanduser().resolve()
-
-
-def digest_names(names: Sequence[str]) -> str:
-    """Digest of names in their order, as cards tell it."""
-    return hashlib.sha256(b"".join(name.encode() + b"\0" for name in names)).hexdigest()

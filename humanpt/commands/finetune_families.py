@@ -31,7 +31,7 @@ from humanpt.data.labelled.class_folders import ClassSet, open_classes
 from humanpt.data.labelled.dense import DenseSet
 from humanpt.data.labelled.open_dense import open_dense
 from humanpt.data.labelled.record import LabelledSet
-from humanpt.data.split import split_groups
+from humanpt.data.split import split_groups, spread
 from humanpt.engine.average import Averaged
 from humanpt.engine.report import Report
 from humanpt.engine.task import AnyTask
@@ -134,7 +134,7 @@ class MeshFamily(Family[FinetuneMeshConfig, LabelledSet]):
         self, config: FinetuneMeshConfig, data: LabelledSet, indices: Indices, *, training: bool
     ) -> mesh_recovery.MeshSamples:
         """Crops with their cameras."""
-        indices = indices if training else _spread(indices, config.heldout_pictures)
+        indices = indices if training else spread(indices, config.heldout_pictures)
         return mesh_recovery.MeshSamples(
             data, indices, config.task, config.encoder.image_size, config.seed, training=training
         )
@@ -255,9 +255,3 @@ FAMILIES: Mapping[Kind, Family[Any, Any]] = {
     "grasp": ClassesFamily(),
 }
 """By the name that a user types."""
-
-
-def _spread(indices: Indices, most: int) -> Indices:
-    """So many of the indices at most, spread evenly over them."""
-    places = np.linspace(0, len(indices), min(len(indices), most), endpoint=False).astype(np.int64)
-    return indices[places]

@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
+def spread(indices: Indices, most: int) -> Indices:
+    """So many of the indices at most, spread evenly over them: neighbours in a set are alike."""
+    places = np.linspace(0, len(indices), min(len(indices), most), endpoint=False).astype(np.int64)
+    return indices[places]
+
+
 def split_groups(groups: Indices, heldout_share: float, seed: int) -> tuple[Indices, Indices]:
     """Part samples into those for training and those held out, by whole groups.
 

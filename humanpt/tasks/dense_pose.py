@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humanpt.body.geodesics import SurfaceDistances, surface_distances
+from humanpt.data.split import spread
 from humanpt.metrics.classes import confusion
 from humanpt.metrics.dense import gps
 from humanpt.models.dense import DensePoseMaps, DensePoseNetwork
@@ -93,8 +94,7 @@ class DensePoseTask:
         self.config = config
         self.model = network
         count = 0 if heldout is None else len(heldout)
-        # Spread over the set, whose neighbours are alike.
-        self._places = np.linspace(0, count, min(count, config.heldout_pictures), endpoint=False).astype(int).tolist()
+        self._places: list[int] = spread(np.arange(count), config.heldout_pictures).tolist()
         self.heldout = heldout
         self._kept: list[DenseSample] = []
 
