@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from humanpt.data.people.staging import one_thread
 from humanpt.errors import ConfigError
 from humanpt.geometry.rotations import (
     NUMBERS,
@@ -113,18 +113,7 @@ def numbers_in(form: Form) -> int:
     return 3 if form == "euler" else NUMBERS[form]
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Inside, torch computes in one thread: the matrices are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@_one_thread()
+@one_thread()  # the matrices are too small to share out
 def train(
     config: RotationConfig,
     form: Form,

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from humanpt.body.skeletons import ROOTS, SMPL_24, SMPLX_55
 from humanpt.data.image import Rgb
-from humanpt.data.labelled.check import finite, read_picture, shaped
+from humanpt.data.labelled.check import finite, need_split, read_picture, shaped
 from humanpt.data.labelled.record import Floats, LabelLayout, Labelled
 from humanpt.data.labelled.smpl_bodies import FileBody, in_camera
 from humanpt.errors import InputError
@@ -191,8 +191,7 @@ def open_set(root: Path, split: str | None = None) -> NpzBodies:
         InputError: if there is no such split, a file or folder is missing, or labels have the wrong count.
     """
     split = split or "training"
-    if split not in SPLITS:
-        raise InputError(f"{root}: BEDLAM has no split {split!r}; take one of {', '.join(SPLITS)}")
+    need_split(split, SPLITS, root, "BEDLAM")
     patterns = (f"all_npz_12_{split}/*.npz", f"*/all_npz_12_{split}/*.npz")  # not deeper: there are many pictures
     every = sorted(path for pattern in patterns for path in root.glob(pattern))
     found = [path for path in every if not path.name.startswith("agora")]

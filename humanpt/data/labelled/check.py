@@ -5,7 +5,7 @@ Letters: K key points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,16 @@ def need(path: Path, dataset: str, site: str) -> Path:
         kind = "file" if path.suffix else "folder"
         raise InputError(f"{path}: no such {kind}, which is a part of {dataset}; get it from {site}")
     return path
+
+
+def need_split(split: str, splits: Collection[str], root: Path, dataset: str) -> None:
+    """Make sure that a split is one of those that the data set has.
+
+    Raises:
+        InputError: if it is none of them.
+    """
+    if split not in splits:
+        raise InputError(f"{root}: {dataset} has no split {split!r}; take one of {', '.join(splits)}")
 
 
 def shaped(values: Any, shape: Sequence[int], where: str, what: str) -> Floats:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from humanpt.body.skeletons import BODY_PARTS
 from humanpt.data.crops import square_around
 from humanpt.data.image import Rgb, read_image
+from humanpt.data.labelled.check import need_split
 from humanpt.data.labelled.dense import DenseLayout, DenseMaps, DensePoints, Floats
 from humanpt.data.labelled.rle import decode_mask
 from humanpt.data.records import Side
@@ -181,8 +182,7 @@ def open_set(root: Path, split: str | None = None) -> DensePoseCoco:
         InputError: if there is no such split, the file or a folder of pictures is missing, or labels are damaged.
     """
     split = split or "train"
-    if split not in SPLITS:
-        raise InputError(f"{root}: DensePose-COCO has no split {split!r}; take one of {', '.join(SPLITS)}")
+    need_split(split, SPLITS, root, "DensePose-COCO")
     places = [folder / name for folder in (root / "annotations", root) for name in SPLITS[split]]
     path = next((place for place in places if place.is_file()), None)
     if path is None:

@@ -101,8 +101,7 @@ class DexYcb:
     partners: NDArray[np.int64]
 
     def __init__(self, root: Path, split: str = "s0-train") -> None:
-        if split != "all" and split not in SPLITS:
-            raise InputError(f"{root}: DexYCB has no split {split!r}; there are all, {', '.join(SPLITS)}")
+        check.need_split(split, ("all", *SPLITS), root, "DexYCB")
         part = SPLITS.get(split, Part())
         calibration = check.need(root / "calibration", "DexYCB", SITE)
         self.serials = [SERIALS[number] for number in part.cameras]

@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from humanpt.body.skeletons import ROOTS, SMPL_24
-from humanpt.data.labelled.record import LabelLayout
+from humanpt.data.labelled.check import need_split
 from humanpt.data.labelled.smpl_bodies import gender_of
-from humanpt.data.labelled.smpl_sequences import SmplSequences, Track
+from humanpt.data.labelled.smpl_sequences import SmplSequences, Track, smpl_layout
 from humanpt.data.safe_pickle import read_pickle
 from humanpt.errors import InputError
 
@@ -37,21 +36,11 @@ def open_set(root: Path, split: str | None = None) -> SmplSequences:
         InputError: if there is no such split, a folder or field is missing, or labels have the wrong count.
     """
     split = split or "all"
-    if split not in SPLITS:
-        raise InputError(f"{root}: EMDB has no split {split!r}; take one of {', '.join(SPLITS)}")
+    need_split(split, SPLITS, root, "EMDB")
     found = sorted(root.glob("P*/*/*_data.pkl"))
     if not found:
         raise InputError(f"{root}: no files of EMDB (P0/SEQUENCE/P0_SEQUENCE_data.pkl); get them from {SITE}")
-    layout = LabelLayout(
-        dataset="emdb",
-        split=split,
-        subject="body",
-        keypoint_names=SMPL_24,
-        model="smpl",
-        root_names=ROOTS["body"],
-        licence=LICENCE,
-        site=SITE,
-    )
+    layout = smpl_layout("emdb", split, LICENCE, SITE)
     tracks = [_track(path, split) for path in found]
     return SmplSequences(layout, [track for track in tracks if track is not None])
 

@@ -61,8 +61,7 @@ class FreiHand:
     partners: NDArray[np.int64]
 
     def __init__(self, root: Path, split: str = "training") -> None:
-        if split not in SPLITS:
-            raise InputError(f"{root}: FreiHAND has no split {split!r}; there are {', '.join(SPLITS)}")
+        check.need_split(split, SPLITS, root, "FreiHAND")
         self.part = "evaluation" if split == "evaluation" else "training"
         self.folder = root / self.part / "rgb"
         self._tables = _read_tables(root, self.part)

@@ -62,8 +62,7 @@ class Ho3d:
     partners: NDArray[np.int64]
 
     def __init__(self, root: Path, split: str = "train") -> None:
-        if split not in SPLITS:
-            raise InputError(f"{root}: HO3D has no split {split!r}; there are {' and '.join(SPLITS)}")
+        check.need_split(split, SPLITS, root, "HO3D")
         listed = check.need(root / f"{split}.txt", "HO3D", SITE)
         self.names = [line.strip() for line in listed.read_text().splitlines() if line.strip()]
         wrong = next((name for name in self.names if name.count("/") != 1), None)

@@ -75,8 +75,7 @@ class InterHand:
     partners: NDArray[np.int64]
 
     def __init__(self, root: Path, split: str = "train") -> None:
-        if split not in SPLITS:
-            raise InputError(f"{root}: InterHand2.6M has no split {split!r}; there are {', '.join(SPLITS)}")
+        check.need_split(split, SPLITS, root, "InterHand2.6M")
         self.listed, self.folder = _find(root, split)
         self.cameras = _load(_beside(self.listed, "camera"))
         self.joints = _load(_beside(self.listed, "joint_3d"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from humanpt.body.skeletons import SMPL_24
+from humanpt.body.skeletons import ROOTS, SMPL_24
 from humanpt.body.smpl_files import Gender
 from humanpt.data.crops import square_around
 from humanpt.data.image import Rgb
@@ -80,6 +80,20 @@ class Track:
             if values is None:
                 continue
             finite(shaped(values, shape, where, name), where, name)
+
+
+def smpl_layout(dataset: str, split: str, licence: str, site: str) -> LabelLayout:
+    """What people with SMPL's joints are told in."""
+    return LabelLayout(
+        dataset=dataset,
+        split=split,
+        subject="body",
+        keypoint_names=SMPL_24,
+        model="smpl",
+        root_names=ROOTS["body"],
+        licence=licence,
+        site=site,
+    )
 
 
 class SmplSequences:

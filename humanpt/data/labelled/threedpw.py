@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from humanpt.body.skeletons import ROOTS, SMPL_24
-from humanpt.data.labelled.record import LabelLayout
+from humanpt.data.labelled.check import need_split
 from humanpt.data.labelled.smpl_bodies import gender_of
-from humanpt.data.labelled.smpl_sequences import SmplSequences, Track
+from humanpt.data.labelled.smpl_sequences import SmplSequences, Track, smpl_layout
 from humanpt.data.safe_pickle import read_pickle
 from humanpt.errors import InputError
 
@@ -38,22 +37,12 @@ def open_set(root: Path, split: str | None = None) -> SmplSequences:
         InputError: if there is no such split, a folder or field is missing, or labels have the wrong count or unit.
     """
     split = split or "train"
-    if split not in SPLITS:
-        raise InputError(f"{root}: 3DPW has no split {split!r}; take one of {', '.join(SPLITS)}")
+    need_split(split, SPLITS, root, "3DPW")
     folder = root / "sequenceFiles" / split
     found = sorted(folder.glob("*.pkl"))
     if not found:
         raise InputError(f"{folder}: no files of 3DPW (*.pkl); get sequenceFiles.zip from {SITE} and unpack it there")
-    layout = LabelLayout(
-        dataset="3dpw",
-        split=split,
-        subject="body",
-        keypoint_names=SMPL_24,
-        model="smpl",
-        root_names=ROOTS["body"],
-        licence=LICENCE,
-        site=SITE,
-    )
+    layout = smpl_layout("3dpw", split, LICENCE, SITE)
     return SmplSequences(layout, [track for path in found for track in _tracks(root, path)])
 
 

@@ -161,7 +161,7 @@ def test_labels_that_are_not_known_are_told(root):
 
 
 def test_a_split_that_it_does_not_have_is_told(root):
-    with pytest.raises(InputError, match=r"no split 'test'; there are training, gs, hom, sample, auto, evaluation"):
+    with pytest.raises(InputError, match=r"no split 'test'; take one of training, gs, hom, sample, auto, evaluation"):
         FreiHand(root, "test")
 
 
