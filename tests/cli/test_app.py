@@ -25,7 +25,16 @@ def humanpt_command(*words):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["mkpairs", "--help"], ["pretrain", "-h"], ["doctor", "--help"], ["--version"]]
+    "words",
+    [
+        ["--help"],
+        ["mkpairs", "--help"],
+        ["pretrain", "-h"],
+        ["finetune", "hand-mesh", "--help"],
+        ["eval", "--help"],
+        ["doctor", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(words):
     code = f"""
