@@ -157,6 +157,7 @@ def join(environment: Mapping[str, str] | None = None) -> Iterator[World]:
             f"process {world.rank} of {world.size} cannot reach the others at {where} ({_first_line(error)})"
         ) from None
     try:
+        world.agree(False)  # or one that ended at once would seem unreachable to one that has not quite arrived
         yield world
     except Exception as error:
         if not _has_the_word(world):
