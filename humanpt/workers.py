@@ -45,7 +45,7 @@ def cores() -> int:
 
 
 def run_jobs(
-    work: Callable[[Job, Tell], None], jobs: Sequence[Job], workers: int, preload: Sequence[str]
+    work: Callable[[Job, Tell], object], jobs: Sequence[Job], workers: int, preload: Sequence[str]
 ) -> Generator[Progress | Ended[Job], None, None]:
     """Run `work(job, tell)` for every job, at most `workers` at once, starting them in order.
 
@@ -110,7 +110,7 @@ def _start_server() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def _run_one(work: Callable[[Any, Tell], None], job: Any, pipe: Connection) -> None:
+def _run_one(work: Callable[[Any, Tell], object], job: Any, pipe: Connection) -> None:
     """The life of one worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent then ends its workers
     parent = multiprocessing.parent_process()

@@ -108,7 +108,7 @@ def choose_samples(
             since.
     """
     family, own = FAMILIES[config.kind], str(header.provenance.ledger["data"])
-    its_own = spec is None or _place(spec) == _place(own)
+    its_own = spec is None or place_of(spec) == place_of(own)
     if split == HELD_OUT and not its_own:
         raise ConfigError(f"--split {HELD_OUT} is a part of the run's own data, {own}; leave out --data")
     official = None if spec is None or split is not None else _official(config, spec)
@@ -149,7 +149,7 @@ def _official(config: AnyConfig, spec: str) -> str | None:
     return evaluation_split(Path(spec).expanduser())
 
 
-def _place(spec: str) -> Path:
+def place_of(spec: str) -> Path:
     """The folder that a user's words name."""
     name, colon, place = spec.partition(":")
     return Path(place if colon else name).expanduser().resolve()

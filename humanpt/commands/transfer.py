@@ -15,11 +15,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
-
 from humanpt import __version__
 from humanpt.commands import evaluate, finetune
 from humanpt.commands.evaluate import EvaluateConfig
+from humanpt.commands.evaluation_samples import place_of
 from humanpt.commands.finetune_config import AnyConfig, Kind
 from humanpt.commands.initialise import decided_by, read_start
 from humanpt.commands.runs import SUMMARY, new_run
@@ -152,15 +151,15 @@ def run(
         out=out,
         device=device,
     )
-    if data is not None and test is not None and _place(data) == _place(test):
+    if data is not None and test is not None and place_of(data) == place_of(test):
         raise ConfigError(f"--test {test}: it is what is learned from; give data of other people, or leave it out")
     settings = comparison.settings()
     with sole_writer(out):
         _begin(out, settings, resume=resume)
         stopped = _make(comparison, jobs, report)
         document = _document(comparison, settings) | {
-            "interrupted": stopped,
-            "stopped_by": "SIGINT" if stopped else None,
+            "interrupted": stopped is not None,
+            "stopped_by": stopped,
         }
         write_whole(out / TABLE, tables_in_markdown(document))
         write_transfer_report(out / REPORT, document)
@@ -187,11 +186,6 @@ def parse_inits(texts: Sequence[str]) -> dict[str, Path | None]:
     if len(found) == 1:
         raise ConfigError("there is nothing to compare random weights with; give --init NAME=FILE")
     return found
-
-
-def _place(spec: str) -> Path:
-    """The folder of NAME:FOLDER, or the folder itself."""
-    return Path(spec.rpartition(":")[2]).expanduser().resolve()
 
 
 def _common_encoder(inits: Mapping[str, Path | None], usual: CroCoConfig) -> CroCoConfig:
@@ -233,8 +227,8 @@ def _begin(out: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         raise ConfigError(f"{out}: was begun with another {', '.join(differing)}; give the same, or another --out")
 
 
-def _make(comparison: Comparison, jobs: int, report: Report) -> bool:
-    """Make the runs that are missing; whether the user stopped it."""
+def _make(comparison: Comparison, jobs: int, report: Report) -> str | None:
+    """Make the runs that are missing; the signal that stopped it, if one did."""
     missing = [job for job in comparison.jobs if not _result(comparison, job).is_file()]
     steps = comparison.config.loop.steps
     if steps is None:
@@ -242,28 +236,23 @@ def _make(comparison: Comparison, jobs: int, report: Report) -> bool:
     report.stage("comparing", steps * len(comparison.jobs), "step")
     report.advance(steps * (len(comparison.jobs) - len(missing)))
     if jobs == 1:
-        return any(_work(comparison, job, report.advance) for job in missing)
+        return next((signal for job in missing if (signal := _work(comparison, job, report.advance))), None)
     for event in _in_processes(comparison, missing, jobs):
         if isinstance(event, Progress):
             report.advance(event.amount)
         elif event.problem is not None:
             raise InputError(f"{comparison.out / event.job.folder}: {event.problem}")
-    return False
+    return None
 
 
 def _in_processes(comparison: Comparison, missing: Sequence[Job], jobs: int) -> Iterator[Any]:
     """The runs in processes of their own, which read pictures themselves: they may not start others."""
     alone = replace(comparison, config=replace(comparison.config, workers=0))
-    return run_jobs(partial(_work_alone, alone), missing, jobs, preload=["humanpt.commands.finetune"])
+    return run_jobs(partial(_work, alone), missing, jobs, preload=["humanpt.commands.finetune"])
 
 
-def _work_alone(comparison: Comparison, job: Job, tell: Tell) -> None:
-    cv2.setNumThreads(1)
-    _work(comparison, job, tell)
-
-
-def _work(comparison: Comparison, job: Job, tell: Tell) -> bool:
-    """Make one run and measure it; whether the user stopped it."""
+def _work(comparison: Comparison, job: Job, tell: Tell) -> str | None:
+    """Make one run and measure it; the signal that stopped it, if one did."""
     folder, config = comparison.out / job.folder, comparison.config
     begun = (folder / LAST).is_file()
     summary = finetune.run(
@@ -277,11 +266,11 @@ def _work(comparison: Comparison, job: Job, tell: Tell) -> bool:
         resume=begun,
     )
     if summary["interrupted"]:
-        return True
+        return str(summary["stopped_by"])
     measured = EvaluateConfig(data=comparison.test, workers=config.workers, page=False)
     # The last weights, for the best are chosen by labels that are held out, of which few labels would have many.
     evaluate.run(folder / LAST, measured, folder / TEST, Silent(), device=comparison.device)
-    return False
+    return None
 
 
 class _Steps(Silent):

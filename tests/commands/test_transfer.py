@@ -137,3 +137,13 @@ def test_the_table_names_what_is_missing():
         "| random | 10.00 | - |",
         "| mae | - | 5.00 |",
     ]
+
+
+def test_a_signal_that_stops_a_run_stops_the_comparison_with_its_own_exit_code(hands, weights, tmp_path, monkeypatch):
+    for signal, code in (("SIGTERM", 75), ("SIGINT", 130)):
+        stopped = {"interrupted": True, "stopped_by": signal}
+        monkeypatch.setattr("humanpt.commands.finetune.run", lambda *_, stopped=stopped, **__: stopped)
+        out = tmp_path / signal
+        result = transfer("--init", f"ours={weights}", "--data", hands / "many", "--out", out)
+        assert result.exit_code == code
+        assert json.loads((out / "transfer.json").read_text())["outcomes"] == []
