@@ -1,4 +1,4 @@
-"""What several folders of tests share: where the samples are."""
+"""What several folders of tests share: where the samples are, and that processes end."""
 
 import os
 from pathlib import Path
@@ -13,3 +13,14 @@ def samples() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no sample folder at {folder}; set HUMANPT_SAMPLES to run this test")
     return folder
+
+
+@pytest.fixture
+def nobody_left():
+    """No process that a test starts outlives it."""
+    from tests.engine.processes import Program
+
+    yield
+    for process in Program.all:
+        process.kill()
+    Program.all.clear()

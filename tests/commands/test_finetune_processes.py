@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.commands.processes import start
-from tests.engine.processes import Program, finish
+from tests.engine.processes import finish
 
 WORDS = ["finetune", "gesture", "--recipe", "tiny", "--device", "cpu", "--batch-size", "8", "--json"]
 FIELDS = {
@@ -23,13 +23,7 @@ FIELDS = {
 }
 WORDS += [word for name, value in FIELDS.items() for word in ("--set", f"{name}={value}")]
 
-
-@pytest.fixture(autouse=True)
-def nobody_left():
-    yield
-    for process in Program.all:
-        process.kill()
-    Program.all.clear()
+pytestmark = pytest.mark.usefixtures("nobody_left")
 
 
 @pytest.fixture(scope="module")

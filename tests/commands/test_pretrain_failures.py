@@ -10,17 +10,11 @@ import pytest
 
 from tests.commands.test_pretrain import one_line_error, pretrain
 from tests.commands.test_pretrain_processes import FOREVER, error_lines, goes_on, start, wait_for_a_save
-from tests.engine.processes import Program, finish
+from tests.engine.processes import finish
 from tests.scenes import write_pairs
 from tests.shards import TRUTH, pair, picture, source, truth, write_shard
 
-
-@pytest.fixture(autouse=True)
-def nobody_left():
-    yield
-    for process in Program.all:
-        process.kill()
-    Program.all.clear()
+pytestmark = pytest.mark.usefixtures("nobody_left")
 
 
 @pytest.fixture

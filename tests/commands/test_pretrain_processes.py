@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.commands.processes import start as command_processes
-from tests.engine.processes import ROOT, Program, finish
+from tests.engine.processes import ROOT, finish
 from tests.scenes import write_pairs
 
 SMALL = ["--recipe", "tiny", "--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--json"]
@@ -60,12 +60,7 @@ def goes_on(out, *words, size=1):
     assert steps[-1] == end
 
 
-@pytest.fixture(autouse=True)
-def nobody_left():
-    yield
-    for process in Program.all:
-        process.kill()
-    Program.all.clear()
+pytestmark = pytest.mark.usefixtures("nobody_left")
 
 
 @pytest.fixture(scope="module")

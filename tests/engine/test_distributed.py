@@ -15,18 +15,12 @@ from safetensors.torch import load_file
 from humanpt.engine.checkpoint import read_header
 from humanpt.engine.distributed import ALONE, World, join, world_of
 from humanpt.errors import ConfigError
-from tests.engine.processes import ROOT, Program, finish, run, start, wait_for
+from tests.engine.processes import ROOT, finish, run, start, wait_for
 from tests.engine.toy_task import log_of
 
 FOREVER = ["--loop", json.dumps({"steps": 1_000_000, "save_every": 3})]
 
-
-@pytest.fixture(autouse=True)
-def nobody_left():
-    yield
-    for process in Program.all:
-        process.kill()
-    Program.all.clear()
+pytestmark = pytest.mark.usefixtures("nobody_left")
 
 
 def words(out, resume=False, **loop):
