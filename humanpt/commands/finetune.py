@@ -54,6 +54,7 @@ def run(
     init: Path | None = None,
     device: str = "auto",
     resume: bool = False,
+    fixed: Collection[str] = (),
 ) -> dict[str, Any]:
     """Fine-tune, or go on with a run; by one process, or by as many as torchrun starts.
 
@@ -66,6 +67,7 @@ def run(
         init: a run, a checkpoint or a file of weights by others to start from; None starts from random weights.
         device: as for `choose_device`.
         resume: go on from the run's last checkpoint.
+        fixed: fields of `config` that the data may not change, besides those of `changes`.
 
     Returns:
         The summary, as written to `summary.json` of the run.
@@ -76,8 +78,8 @@ def run(
     if resume and init is not None:
         raise ConfigError("--resume goes on with the run's own weights; leave out --init")
     chosen = [change.partition("=")[0].strip() for change in changes]
-    if fixed := [name for name in chosen if name in ("kind", "recipe")]:
-        raise ConfigError(f"--set {fixed[0]}: choose it by the command and by --recipe")
+    if wrong := [name for name in chosen if name in ("kind", "recipe")]:
+        raise ConfigError(f"--set {wrong[0]}: choose it by the command and by --recipe")
     with join() as world:
         report = report if world.is_first else Silent()
         where = world.own(choose_device(device))
@@ -96,7 +98,7 @@ def run(
             if init is not None:
                 config = with_encoder_of(init, config, changes)
         with sole_writer(out) if world.is_first else nullcontext():
-            return _train(config, data, None if resume else chosen, out, where, world, report, init, header)
+            return _train(config, data, None if resume else [*chosen, *fixed], out, where, world, report, init, header)
 
 
 def _settle(config: AnyConfig, where: torch.device, how: Precision, epoch_size: int) -> AnyConfig:

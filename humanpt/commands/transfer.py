@@ -34,6 +34,8 @@ from humanpt.pages.transfer import Outcome, summarise, tables_in_markdown, write
 from humanpt.workers import Progress, Tell, run_jobs
 
 RESULT, TABLE, REPORT, RUNS, TEST = "transfer.json", "transfer.md", "report.html", "runs", "test"
+OF_MANY = {"labels": "--labels", "seed": "--seeds"}
+"""Fields of which a comparison has several values, and the options that give them."""
 RANDOM = "random"
 """Name of the first weights that no file gives."""
 
@@ -66,6 +68,8 @@ class Comparison:
 
     config: AnyConfig
     """The fine-tuning that all share, but for share and seed."""
+    fixed: frozenset[str]
+    """Fields of it that were chosen, which the data may not change."""
     inits: Mapping[str, Path | None]
     """First weights by name, random ones among them."""
     shares: tuple[float, ...]
@@ -138,11 +142,15 @@ def run(
     Raises:
         HumanptError: of some kind, for whatever a user can mend.
     """
+    fixed = frozenset(change.partition("=")[0].strip() for change in changes)
+    for name in sorted(fixed & OF_MANY.keys()):
+        raise ConfigError(f"--set {name}: a comparison has several; choose them by {OF_MANY[name]}")
     config = override(config, changes)
     found = parse_inits(inits)
     out = out or new_run(f"transfer-{config.kind}")
     comparison = Comparison(
         config=replace(config, encoder=_common_encoder(found, config.encoder)),
+        fixed=fixed,
         inits=found,
         shares=tuple(sorted(set(shares))),
         seeds=tuple(range(seeds)),
@@ -264,6 +272,7 @@ def _work(comparison: Comparison, job: Job, tell: Tell) -> str | None:
         init=None if begun else comparison.inits[job.init],
         device=comparison.device,
         resume=begun,
+        fixed=comparison.fixed,
     )
     if summary["interrupted"]:
         return str(summary["stopped_by"])

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from humanpt.cli.app import app
+from humanpt.data.pairset import PairSet
 from humanpt.pages.transfer import Outcome, summarise, tables_in_markdown
 from tests.commands.test_finetune import SMALL, done, one_line_error, pretrained
 from tests.people import made
@@ -110,7 +111,20 @@ def test_what_cannot_be_compared_is_refused_in_one_line(compared, hands, weights
     other = pretrained(tmp_path / "other.safetensors", replace(SMALL, enc_depth=3))
     one_line_error(transfer("--init", f"a={weights}", "--init", f"b={other}", *data), "enc_depth 2 and 3")
     one_line_error(transfer("--init", f"a={weights}", *data, "--labels", 0), "--labels", "above 0")
+    one_line_error(transfer("--init", f"a={weights}", *data, "--set", "seed=3"), "--set seed", "--seeds")
     assert not (tmp_path / "new" / "runs").exists()
+
+
+def test_the_body_model_that_was_chosen_stays_where_labels_are_of_another(weights, tmp_path):
+    for seed in range(3):
+        made(tmp_path / "bodies" / f"{seed}.h5", "body", 0, 1, seed=seed)
+    labels = PairSet.open([tmp_path / "bodies"]).readers[0].truth.model
+    other = {"anny-body": "anny-body-small", "anny-body-small": "anny-body"}[labels]
+    words = ["eval", "transfer", "body-mesh", *QUICK, "--steps", 1, "--labels", 1, "--seeds", 1]
+    words += ["--init", f"ours={weights}", "--data", tmp_path / "bodies", "--out", tmp_path / "out"]
+    done(CliRunner().invoke(app, [*map(str, words), "--set", f"task.model={other}"]))
+    configs = [json.loads(path.read_text()) for path in (tmp_path / "out" / "runs").glob("*/config.json")]
+    assert {config["task"]["model"] for config in configs} == {other}
 
 
 def outcome(init, share, seed, value):
