@@ -139,6 +139,21 @@ class BodyModel(nn.Module, ABC):
     def sample_shape(self, rng: np.random.Generator, count: int) -> Tensor:
         """(count, S): plausible people, mostly adults."""
 
+    def orientation(self, pose: Tensor, joint: int) -> Tensor:
+        """The absolute rotation of one bone, without the mesh.
+
+        Args:
+            pose: (B, J, 3, 3) as `forward` takes it.
+            joint: its index.
+
+        Returns:
+            (B, 3, 3), as in `BodyMesh.orientations`.
+        """
+        turned = pose[:, joint]
+        while (joint := self.layout.parents[joint]) >= 0:
+            turned = pose[:, joint] @ turned
+        return turned
+
     def pose_from_orientations(self, orientations: Tensor, shape: Tensor) -> Tensor:
         """Write absolute bone rotations as a pose.
 

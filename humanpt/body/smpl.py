@@ -138,10 +138,18 @@ class SmplModel(BodyModel):
             orientations=self.axes[:, None] * torch.stack(turned, dim=1) * self.axes,
         )
 
+    def orientation(self, pose: Tensor, joint: int) -> Tensor:
+        """The absolute rotation of one bone in humanpt's axes; see `BodyModel`."""
+        return self._other_axes(super().orientation(pose, joint))
+
     def pose_from_orientations(self, orientations: Tensor, shape: Tensor) -> Tensor:
         """Write absolute bone rotations, in humanpt's axes, as a pose about the axes of the file; see `BodyModel`."""
+        return super().pose_from_orientations(self._other_axes(orientations), shape)
+
+    def _other_axes(self, rotmat: Tensor) -> Tensor:
+        """Rotations (..., 3, 3) about humanpt's axes as about those of the file, and back."""
         flip = self.axes.new_tensor([1.0, -1.0, -1.0])
-        return super().pose_from_orientations(flip[:, None] * orientations * flip, shape)
+        return flip[:, None] * rotmat * flip
 
     def mean_shape(self) -> Tensor:
         """(1, S): zeros, the mean of the people the model was made from."""

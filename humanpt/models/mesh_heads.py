@@ -91,7 +91,7 @@ class MeshPrediction(NamedTuple):
     camera: Tensor
     """(B, 3) s, tx and ty."""
     turn: Tensor
-    """(B, 3, 3) rotation by which the whole is turned about the root; the first of a pose."""
+    """(B, 3, 3) rotation by which the whole is turned about the root: that of the hand or of the hips."""
     pose: Tensor | None
     """(B, J, 3, 3) rotations of the joints as the body model takes them; None without a model's parameters."""
     shape: Tensor | None
@@ -130,6 +130,8 @@ class ModelPoints(nn.Module):
         added = self.names[len(body.layout.keypoint_names) :]
         self.joints = [body.layout.joint_names.index(name) for name in added]
         self.root = [self.names.index(name) for name in ROOTS[subject]]
+        wrists = [at for at, name in enumerate(body.layout.joint_names) if name.startswith("wrist")]
+        self.turning = wrists[0] if subject == "hand" else 0  # some hands hang on a piece of forearm
 
     def forward(self, shape: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give people a shape and a pose.
@@ -145,6 +147,10 @@ class ModelPoints(nn.Module):
         keypoints = torch.cat((mesh.keypoints, mesh.joints[:, self.joints]), dim=1)
         shift = -self.root_of(keypoints)
         return keypoints + shift, mesh.vertices + shift, shift[:, 0]
+
+    def turn_of(self, pose: Tensor) -> Tensor:
+        """(B, J, 3, 3) a pose to the rotation (B, 3, 3) by which hand or hips are turned."""
+        return self.body.orientation(pose, self.turning)
 
     def root_of(self, keypoints: Tensor) -> Tensor:
         """(B, K, 3) key points to the root (B, 1, 3)."""
@@ -193,6 +199,7 @@ class MeshNetwork(nn.Module):
     mean_camera: Tensor
     mean_numbers: Tensor
     mean_shape: Tensor
+    mean_turn: Tensor
     mean_points: Tensor
 
     def __init__(self, trunk: Trunk, config: MeshModelConfig, body: BodyModel) -> None:
@@ -213,7 +220,8 @@ class MeshNetwork(nn.Module):
         self.register_buffer("mean_numbers", numbers_for(config.rotation, body.identity_pose()[0]))
         self.register_buffer("mean_shape", body.mean_shape()[0].clone())
         if config.free:
-            self.register_buffer("mean_points", self._mean_points())
+            for name, mean in zip(("mean_turn", "mean_points"), self._free_means(), strict=True):
+                self.register_buffer(name, mean)
 
     @property
     def body(self) -> BodyModel:
@@ -230,7 +238,8 @@ class MeshNetwork(nn.Module):
         if means.shape is not None:
             self.mean_shape.copy_(means.shape)
         if self.config.free:
-            self.mean_points.copy_(self._mean_points())
+            for mean, value in zip((self.mean_turn, self.mean_points), self._free_means(), strict=True):
+                mean.copy_(value)
 
     def forward(self, image1: Tensor, image2: Tensor | None = None, *, intrinsics: Tensor) -> MeshPrediction:
         """Predict the mesh in `image1`.
@@ -251,11 +260,11 @@ class MeshNetwork(nn.Module):
             place = root_place(camera, intrinsics, image1.shape[-1])[:, None]
             pose = shape = transl = None
             if self.config.free:
-                turn = rotations_from(self.config.rotation, self.mean_numbers[0] + rest[0])
+                turn = rotations_from(self.config.rotation, self.mean_turn + rest[0])
                 keypoints, vertices = self._free(rest[1], turn)
             else:
                 pose, shape = self._pose(rest[0]), self._shape(rest[1])
-                turn = pose[:, 0]
+                turn = self.points.turn_of(pose)
                 keypoints, vertices, shift = self.points(shape, pose)
                 transl = shift + place[:, 0]
             pixels = seen_at(keypoints, place, intrinsics)
@@ -284,12 +293,12 @@ class MeshNetwork(nn.Module):
         return points[:, :count], points[:, count:]
 
     @torch.no_grad()
-    def _mean_points(self) -> Tensor:
-        """(K + V, 3) key points and vertices of the mean pose and shape, relative to the root, not turned."""
-        pose = rotations_from(self.config.rotation, self.mean_numbers)
-        pose[0] = torch.eye(3)
-        keypoints, vertices, _ = self.points(self.mean_shape[None], pose[None])
-        return torch.cat((keypoints[0], vertices[0]))
+    def _free_means(self) -> tuple[Tensor, Tensor]:
+        """Of the mean pose and shape, numbers of its turn and (K + V, 3) points relative to the root, not turned."""
+        pose = rotations_from(self.config.rotation, self.mean_numbers)[None]
+        turn = self.points.turn_of(pose)
+        points = torch.cat(self.points(self.mean_shape[None], pose)[:2], dim=1)
+        return numbers_for(self.config.rotation, turn[0]), (points @ turn)[0]
 
 
 def root_place(camera: Tensor, intrinsics: Tensor, size: int) -> Tensor:

@@ -29,7 +29,7 @@ class MeshConfig(MeshModelConfig):
     """Weight of the absolute error of the logarithm of the size, the root mean square distance of key points from the
     root; errors after the similarity fit know no size."""
     turn_weight: float = 0.1
-    """Weight of the squared error of the first joint's rotation matrix, which turns the whole, summed over it."""
+    """Weight of the squared error of the rotation matrix by which hand or hips are turned, summed over it."""
     pose_weight: float = 1.0
     """Weight of the squared error of the other rotation matrices, summed over a matrix and averaged over the joints."""
     shape_weight: float = 0.5

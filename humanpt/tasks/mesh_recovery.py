@@ -58,6 +58,8 @@ class MeshTruth(NamedTuple):
     """(B, V, 3) metres."""
     pose: Tensor | None
     """(B, J, 3, 3)."""
+    turn: Tensor | None
+    """(B, 3, 3) rotation by which hand or hips are turned."""
     shape: Tensor | None
     """(B, P)."""
     camera: Tensor
@@ -138,8 +140,8 @@ class MeshTask:
             aligned.append(aligned_l1(mine, theirs))
             terms["vertices"] = known_l1(only_turned(mine, predicted.turn), theirs) / unit
         terms["aligned"] = torch.stack(aligned).mean() / unit
-        if true.pose is not None:
-            terms["turn"] = 9 * known_square(predicted.turn, true.pose[:, 0])
+        if true.turn is not None:
+            terms["turn"] = 9 * known_square(predicted.turn, true.turn)
         if predicted.pose is not None and true.pose is not None:
             terms["pose"] = 9 * known_square(predicted.pose[:, 1:], true.pose[:, 1:])
         if predicted.shape is not None and true.shape is not None:
@@ -231,7 +233,7 @@ def truth_of(points: ModelPoints, batch: MeshBatch) -> MeshTruth:
             _, vertices, _ = points(whole_shape, whole_pose)
             vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
     camera = camera_of(points.root_of(keypoints)[:, 0], batch.intrinsics, batch.image1.shape[-1])
-    return MeshTruth(keypoints, vertices, pose, shape, camera)
+    return MeshTruth(keypoints, vertices, pose, None if pose is None else points.turn_of(pose), shape, camera)
 
 
 @torch.no_grad()

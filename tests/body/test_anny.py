@@ -170,6 +170,8 @@ def test_absolute_rotations_can_be_written_as_a_pose(model):
     shape, pose, transl = random_people(model, 3)
     mesh = model(shape, pose, transl)
     assert_close(model.pose_from_orientations(mesh.orientations, shape), pose, atol=1e-5, rtol=0)
+    for joint in range(pose.shape[1]):
+        assert_close(model.orientation(pose, joint), mesh.orientations[:, joint], atol=1e-5, rtol=0)
 
 
 def test_the_left_hand_is_the_right_one_mirrored(hand, left_hand):

@@ -216,6 +216,8 @@ def test_absolute_rotations_can_be_written_as_a_pose(name, side, owned):
     shape, pose, transl = random_people(model, 2)
     mesh = model(shape, pose, transl)
     assert_close(model.pose_from_orientations(mesh.orientations, shape), pose, atol=1e-5, rtol=0)
+    for joint in range(pose.shape[1]):
+        assert_close(model.orientation(pose, joint), mesh.orientations[:, joint], atol=1e-5, rtol=0)
 
 
 def test_the_body_stands_upright_in_our_axes(models):

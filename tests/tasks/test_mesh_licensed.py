@@ -59,6 +59,21 @@ def test_labels_and_predictions_agree_with_the_model_in_every_camera(name):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("name", ["smpl", "mano"])
+def test_the_turn_of_a_pose_is_about_our_axes_whatever_those_of_the_file(name):
+    data = MadeSet(name, count=2)
+    config = MeshConfig(subject=data.layout.subject, model=name)
+    samples = MeshSamples(data, np.arange(2), config, 64, 0, training=False)
+    batch, points = collate([samples[0], samples[1]]), network(config).points
+    true = truth_of(points, batch)
+    straight = true.pose.clone()
+    straight[:, 0] = torch.eye(3)
+    root = points.root_of(true.keypoints)
+    upright = points(true.shape, straight)[1] - points.root_of(points(true.shape, straight)[0])
+    assert_close(true.vertices - root, upright @ true.turn.mT, atol=2e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_a_turned_pose_gives_the_mesh_turned_about_its_root():
     data = MadeSet("smpl", count=2)
     body, labels = data.body, data.labels(0)

@@ -53,7 +53,7 @@ def oracle(task, batch):
     """The prediction that labels ask for."""
     true = truth_of(task.network.points, batch)
     return MeshPrediction(true.keypoints, true.vertices, batch.pixels, true.camera,
-                          true.pose[:, 0], true.pose, true.shape, torch.zeros(len(batch), 3))  # fmt: skip
+                          true.turn, true.pose, true.shape, torch.zeros(len(batch), 3))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,21 @@ def test_errors_that_depend_on_the_turn_teach_it_and_nothing_else():
     (turned - 1).norm(dim=2).sum().backward()
     assert points.grad is None or not points.grad.any()
     assert numbers.grad.abs().max() > 1e-3
+
+
+def test_where_the_fingers_point_is_taught_by_key_points_through_wrist_and_forearm(hands):
+    config = MeshConfig()
+    task, batch = MeshTask(config, network(config)), whole_batch(hands, config)
+    true, points = truth_of(task.network.points, batch), task.network.points
+    pose = true.pose.clone().requires_grad_()
+    keypoints, _, _ = points(true.shape, pose)
+    bent = only_turned(keypoints, points.turn_of(pose))
+    fingers = [name.startswith("middle") for name in points.names]
+    bent[:, fingers].sum().backward()
+    taught = pose.grad.abs().amax(dim=(0, 2, 3)) > 0
+    names = points.body.layout.joint_names
+    assert {name for name, is_taught in zip(names, taught, strict=True) if is_taught} == {"root", "wrist.R"}
+    assert_close(points.turn_of(pose), points.body(true.shape, pose, torch.zeros(1, 3)).orientations[:, 1])
 
 
 def test_the_size_is_taught_whatever_the_turn(hands):
@@ -240,7 +255,7 @@ def test_true_parameters_recovered_give_the_true_mesh_of_either_hand(hands):
 
         def forward(self, *_, **__):
             return MeshPrediction(true.keypoints, true.vertices, batch.pixels, torch.zeros(6, 3),
-                                  true.pose[:, 0], true.pose, true.shape, torch.zeros(6, 3))  # fmt: skip
+                                  true.turn, true.pose, true.shape, torch.zeros(6, 3))  # fmt: skip
 
     recovered = predict(Oracle(), batch)
     for index in range(6):
