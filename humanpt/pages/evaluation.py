@@ -34,7 +34,7 @@ Binned: TypeAlias = Sequence[tuple[str, int, float]]
 """For each range of something its name, how many samples it has, and their mean error in millimetres."""
 Calibration: TypeAlias = Sequence[tuple[float, float, int]]
 """For each range of the confidence its mean, what was measured there, and how many samples it has."""
-ALIGNED = {"raw": ALIGNMENTS["raw_"], "root": ALIGNMENTS[""], "pa": ALIGNMENTS["pa_"]}
+ALIGNED = {prefix.removesuffix("_") or "root": words for prefix, words in ALIGNMENTS.items()}
 HEADINGS: Mapping[Standing, str] = {"best": "The best", "median": "Around the median", "worst": "The worst"}
 
 

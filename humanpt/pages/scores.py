@@ -32,8 +32,14 @@ _HIGH = re.compile(r"^top\d|accuracy|mean_per_class|(^|_)(auc|pck|ap|ar|gps|gpsm
 _COUNTS = re.compile(r"count$|samples$|^n$|seed|step|epoch|missing")
 
 
-ALIGNMENTS: Mapping[str, str] = {"raw_": "as predicted", "": "roots together", "pa_": "after Procrustes"}
+ALIGNMENTS: Mapping[str, str] = {
+    "raw_": "as predicted",
+    "": "roots together",
+    "scaled_": "roots together, one bone as long",
+    "pa_": "after Procrustes",
+}
 """What was done to points before they were measured, by how a figure's name begins."""
+_PREFIXES = re.compile("^(" + "|".join(filter(None, ALIGNMENTS)) + ")")
 LEADING = ("pa_mpjpe_mm", "mpjpe_mm", "pa_pve_mm", "pve_mm", "pa_f_at_5", "pa_f_at_15")
 """The figures that most tables of papers have, first of all."""
 
@@ -84,8 +90,8 @@ def by_alignment(figures: Mapping[str, float]) -> tuple[list[str], list[tuple[st
         What the columns are called; each row's title and values, "" where there is none; and titles and values of the
         figures that are measured but one way.
     """
-    bases = {name.removeprefix("raw_").removeprefix("pa_"): None for name in figures}
-    several = [base for base in bases if f"raw_{base}" in figures or f"pa_{base}" in figures]
+    bases = {_PREFIXES.sub("", name): None for name in figures}
+    several = [base for base in bases if any(prefix + base in figures for prefix in ALIGNMENTS if prefix)]
     columns = [prefix for prefix in ALIGNMENTS if any(prefix + base in figures for base in several)]
     rows = [
         (

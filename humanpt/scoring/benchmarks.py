@@ -20,6 +20,8 @@ HAND_PCK = (0.0, 0.05, 100)
 BODY_PCK = (0.0, 0.2, 101)
 ROOTS = {"3dpw": ("pelvis",), "agora": ("pelvis",)}
 """Where root-relative figures begin by a benchmark's own script, if that is predicted; else at the labels' root."""
+HO3D_BONE = "middle1"
+"""HO-3D's script also aligns by the wrist and the length of the bone from there to this key point, its fifth."""
 GENDERED = ("3dpw", "emdb")
 """Data sets whose labels are of the model of each person's own gender."""
 FRAMES_PER_SECOND = {"3dpw": 30.0, "emdb": 30.0}
@@ -78,10 +80,12 @@ def pose_protocol(
     if benchmark == "freihand" and len(common) == len(layout.keypoint_names):
         protocol = freihand_protocol(same_mesh=same_mesh)
     elif layout.subject == "hand":
+        by_bone = benchmark.startswith("ho3d") and HO3D_BONE in common
         protocol = PoseProtocol(
             keypoint_names=common,
             root=root,
-            alignments=("root", "pa", "raw"),
+            alignments=("root", "scaled", "pa", "raw") if by_bone else ("root", "pa", "raw"),
+            bone=HO3D_BONE if by_bone else None,
             mirror=benchmark.startswith("ho3d"),  # whose script is FreiHAND's
             mesh_alignment="own" if same_mesh else "keypoints",
             f_thresholds=(0.005, 0.015),
@@ -109,6 +113,7 @@ def rules_of(protocol: PoseProtocol) -> dict[str, Any]:
     """The settings of a protocol that a card tells besides its own fields."""
     return {
         "mesh_alignment": protocol.mesh_alignment,
+        "bone": protocol.bone,
         "f_thresholds_mm": [1000 * limit for limit in protocol.f_thresholds],
         "pck_mm": [1000 * protocol.pck[0], 1000 * protocol.pck[1]],
         "pck_steps": protocol.pck[2],
@@ -119,6 +124,7 @@ def rules_of(protocol: PoseProtocol) -> dict[str, Any]:
 ALIGNMENTS = {
     "raw": "none (raw_)",
     "root": "root (no prefix)",
+    "scaled": "root and the length of one bone (scaled_)",
     "pa": "rotation, scale and shift (pa_)",
 }
 

@@ -1,8 +1,8 @@
 """Errors of 3D key points and meshes by a benchmark's rules, batch after batch, in memory that does not grow.
 
 Points come in metres in the axes of the camera, NaN where the truth is not known; figures are in millimetres. Each
-figure's name begins with its alignment: `raw_` none, no prefix the root's, `pa_` Procrustes with scale. Computed in
-double precision on the CPU.
+figure's name begins with its alignment: `raw_` none, no prefix the root's, `scaled_` the root's and the length of one
+bone, `pa_` Procrustes with scale. Computed in double precision on the CPU.
 
 Letters: B samples, K key points, V vertices, H thresholds.
 """
@@ -27,8 +27,8 @@ MM = 1000.0
 LEAST_POINTS = 3
 """Known key points that a sample must have to be aligned."""
 
-Alignment = Literal["raw", "root", "pa"]
-PREFIX: dict[Alignment, str] = {"raw": "raw_", "root": "", "pa": "pa_"}
+Alignment = Literal["raw", "root", "scaled", "pa"]
+PREFIX: dict[Alignment, str] = {"raw": "raw_", "root": "", "scaled": "scaled_", "pa": "pa_"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,9 @@ class PoseProtocol:
     alignments: tuple[Alignment, ...] = ("root", "pa")
     """What is done to predictions before they are measured."""
     root: tuple[str, ...] = ()
-    """The key points whose mean is brought to that of the truth by the alignment "root"."""
+    """The key points whose mean is brought to that of the truth by the alignments "root" and "scaled"."""
+    bone: str | None = None
+    """The key point whose distance from the root "scaled" makes that of the truth; meshes are left out."""
     mirror: bool = False
     """Whether Procrustes may mirror, as some benchmarks' own scripts do."""
     mesh_alignment: Literal["own", "keypoints"] = "own"
@@ -57,8 +59,10 @@ class PoseProtocol:
         if not self.keypoint_names:
             raise ConfigError("no key points to measure; the model and the data set have none in common")
         missing = [name for name in self.root if name not in self.keypoint_names]
-        if missing or ("root" in self.alignments and not self.root):
+        if missing or (not self.root and {"root", "scaled"} & set(self.alignments)):
             raise ConfigError(f"root is {list(self.root)}; it must name key points that are measured")
+        if "scaled" in self.alignments and self.bone not in self.keypoint_names:
+            raise ConfigError(f"bone is {self.bone}; it must name a key point that is measured")
         if not 0 <= self.pck[0] < self.pck[1] or self.pck[2] < 2:
             raise ConfigError(f"pck is {self.pck}; it is a least and a greater distance in metres and 2 or more steps")
 
@@ -166,12 +170,25 @@ class PoseScores:
         """Predictions brought to the truth by one of the alignments."""
         if kind == "raw":
             return predicted
-        if kind == "root":
-            roots = [self.protocol.keypoint_names.index(name) for name in self.protocol.root]
-            shift = (true.keypoints[:, roots] - predicted.keypoints[:, roots]).mean(dim=1, keepdim=True)
-            mesh = predicted.vertices
-            return Points(predicted.keypoints + shift, None if mesh is None else mesh + shift)
-        return align_similarity(predicted, true, self.protocol)
+        if kind == "pa":
+            return align_similarity(predicted, true, self.protocol)
+        root, goal = (self._root_of(points.keypoints) for points in (predicted, true))
+        if kind == "scaled":
+            return Points((predicted.keypoints - root) * self._scale(predicted.keypoints, true.keypoints) + goal)
+        mesh = predicted.vertices
+        return Points(predicted.keypoints - root + goal, None if mesh is None else mesh - root + goal)
+
+    def _root_of(self, keypoints: Tensor) -> Tensor:
+        """(B, K, 3) to (B, 1, 3)."""
+        roots = [self.protocol.keypoint_names.index(name) for name in self.protocol.root]
+        return keypoints[:, roots].mean(dim=1, keepdim=True)
+
+    def _scale(self, predicted: Tensor, true: Tensor) -> Tensor:
+        """(B, 1, 1) that gives the bone of (B, K, 3) its true length; one that has no length stays as it is."""
+        assert self.protocol.bone is not None
+        bone = self.protocol.keypoint_names.index(self.protocol.bone)
+        length, goal = ((points[:, [bone]] - self._root_of(points)).norm(dim=-1) for points in (predicted, true))
+        return torch.where(length > 0, goal / length, 1.0)[..., None]
 
     def _measure(self, kind: Alignment, predicted: Points, true: Points) -> dict[str, Tensor]:
         prefix = PREFIX[kind]
@@ -285,4 +302,4 @@ def _double(points: Points) -> Points:
 
 
 def _kind_of(name: str) -> Alignment:
-    return "raw" if name.startswith("raw_") else "pa" if name.startswith("pa_") else "root"
+    return next((kind for kind, prefix in PREFIX.items() if prefix and name.startswith(prefix)), "root")

@@ -6,10 +6,11 @@ import pytest
 
 from humanpt.body.skeletons import BODY_23, HAND_21, SMPL_24
 from humanpt.data.labelled import READERS
+from humanpt.data.labelled.ho3d import JOINTS
 from humanpt.data.labelled.open_dense import MARKS as DENSE
 from humanpt.data.labelled.record import LabelLayout
 from humanpt.errors import InputError
-from humanpt.scoring.benchmarks import EVALUATION_SPLITS, Changes, gender_text, pose_protocol
+from humanpt.scoring.benchmarks import EVALUATION_SPLITS, Changes, alignment_text, gender_text, pose_protocol
 
 HAND = LabelLayout(
     dataset="freihand",
@@ -37,6 +38,14 @@ def test_other_hands_are_measured_from_the_wrist_and_never_mirrored():
     assert protocol.root == ("wrist",)
     assert not protocol.mirror
     assert protocol.pck == (0.02, 0.05, 100)
+
+
+def test_ho3d_is_also_measured_with_the_bone_to_the_middle_finger_as_long():
+    protocol = pose_protocol("ho3d-v3", HAND, HAND_21, True, Changes())
+    assert protocol.alignments == ("root", "scaled", "pa", "raw")
+    assert protocol.bone == JOINTS[4] == "middle1"
+    assert protocol.mirror
+    assert "one bone" in alignment_text(protocol)
 
 
 def test_bodies_are_measured_on_the_joints_that_are_predicted_and_labelled():

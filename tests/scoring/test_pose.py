@@ -55,6 +55,22 @@ def test_a_shift_of_3_and_4_cm_is_5_cm_and_nothing_after_any_alignment(truth):
         assert figures[f"pa_{name}"] == pytest.approx(0, abs=1e-6)
 
 
+def test_one_bone_as_long_forgives_scale_and_shift_and_no_turn(truth):
+    protocol = replace(HAND, alignments=("root", "scaled"), bone="middle1")
+    figures = scored(protocol, Points(*(1.7 * part + 3 for part in truth)), truth).figures
+    assert figures["mpjpe_mm"] > 10
+    assert figures["scaled_mpjpe_mm"] == pytest.approx(0, abs=1e-6)
+    assert figures["scaled_auc"] > 0.99 > figures["auc"]
+    assert "scaled_pve_mm" not in figures
+    turn = rotvec_to_rotmat(torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
+    assert scored(protocol, Points(*(part @ turn.mT for part in truth)), truth).figures["scaled_mpjpe_mm"] > 10
+    nowhere = scored(protocol, Points(*(0 * part for part in truth)), truth).figures  # HO-3D's all-zero predictor
+    length = (truth.keypoints - truth.keypoints[:, :1]).norm(dim=-1).mean()
+    assert nowhere["scaled_mpjpe_mm"] == pytest.approx(1000 * length.item())
+    with pytest.raises(ConfigError, match="bone is elbow"):
+        replace(protocol, bone="elbow")
+
+
 def test_rotation_scale_and_shift_are_forgiven_by_procrustes_alone(truth):
     turn = rotvec_to_rotmat(torch.tensor([0.3, -2.0, 1.0], dtype=torch.float64))
     figures = scored(HAND, Points(*(1.7 * part @ turn.mT + 3 for part in truth)), truth).figures
