@@ -6,7 +6,6 @@ A run's folder holds what `engine/loop.py` writes, `labels.json` (the samples th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -22,20 +21,29 @@ from humanpt.commands.finetune_config import AnyConfig, Kind
 from humanpt.commands.finetune_data import doubts_about, ledger_of, open_data, refuse_other_data
 from humanpt.commands.finetune_families import FAMILIES, Family
 from humanpt.commands.finetune_network import load_finetuned, make_model, with_encoder_of
-from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used, tell_changes
+from humanpt.commands.runs import (
+    CONFIG,
+    SUMMARY,
+    header_to_resume,
+    make_batches,
+    new_run,
+    newest_run,
+    outcome,
+    refuse_used,
+    tell_changes,
+)
 from humanpt.config import from_dict, override, to_dict, to_json
 from humanpt.data.labelled.subset import write_labels
-from humanpt.engine.checkpoint import Header, Provenance, read_header
+from humanpt.engine.checkpoint import Header, Provenance
 from humanpt.engine.distributed import World, join
 from humanpt.engine.journal import read_log
 from humanpt.engine.loop import LAST, LOG, TrainResult, train
 from humanpt.engine.report import Report, Silent
 from humanpt.engine.run_folder import sole_writer
 from humanpt.engine.runtime import Precision, autocast, choose_device, choose_precision, describe_device
-from humanpt.errors import CheckpointError, ConfigError, InputError
-from humanpt.files import exists, write_json, write_whole
+from humanpt.errors import CheckpointError, ConfigError
+from humanpt.files import write_json, write_whole
 from humanpt.models.attention import fastest_attention
-from humanpt.pages.figures import newest_figures
 from humanpt.pages.finetuning import write_finetuning_report
 
 __all__ = ["LABELS", "REPORT", "SUMMARY", "load_finetuned", "run"]
@@ -181,11 +189,7 @@ def _train(
 
 def _begun_with(out: Path, kind: Kind) -> tuple[AnyConfig, Header]:
     """The config that a run of this kind was begun with, and the header of its checkpoint."""
-    if not exists(out):
-        raise InputError(f"{out}: no such folder to resume; check --out, or start a run there without --resume")
-    if not (out / LAST).is_file():
-        raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without --resume")
-    header = read_header(out / LAST)
+    header = header_to_resume(out)
     if header.provenance.recipe != kind:
         raise CheckpointError(f"{out}: was begun for {header.provenance.recipe}, not {kind}; resume it as that")
     return from_dict(FAMILIES[kind].config_type, header.provenance.config, str(out / LAST)), header
@@ -215,21 +219,10 @@ def _summary(
         "labelled": ledger["training"]["pictures"],
         "heldout": ledger["heldout"]["pictures"],
         "tune": config.tune,
-        "steps": result.steps,
-        "interrupted": result.interrupted,
-        "stopped_by": result.stopped_by,
-        "warnings": [*warnings, *result.warnings],
-        "seconds": result.seconds,
         "pictures_per_second": result.samples_per_second,
         "waiting": sum(waiting) / len(waiting) if waiting else None,
-        "figures": newest_figures(log),
-        "best_loss": result.best_loss,
-        "best_step": result.best_step,
-        "best_by": result.best_by,
-        "last": str(result.last),
-        "best": str(result.best) if result.best else None,
         "report": str(out / REPORT),
-        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
         "data": ledger,
         "config": to_dict(config),
+        **outcome(result, log, warnings),
     }

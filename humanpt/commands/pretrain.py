@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -21,11 +20,21 @@ from humanpt import __version__
 from humanpt.commands.generated_pairs import USUAL, pairs_at_hand
 from humanpt.commands.initialise import decided_by, initialise
 from humanpt.commands.probe_set import probe_pairs
-from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used, tell_changes
+from humanpt.commands.runs import (
+    CONFIG,
+    SUMMARY,
+    header_to_resume,
+    make_batches,
+    new_run,
+    newest_run,
+    outcome,
+    refuse_used,
+    tell_changes,
+)
 from humanpt.config import from_dict, override, to_dict, to_json
 from humanpt.data.shards import PairSet
 from humanpt.data.worker_memory import check_workers, pair_bytes
-from humanpt.engine.checkpoint import Header, Provenance, read_header
+from humanpt.engine.checkpoint import Header, Provenance
 from humanpt.engine.distributed import World, join
 from humanpt.engine.journal import read_log
 from humanpt.engine.loop import LAST, LOG, TrainResult, train
@@ -42,9 +51,8 @@ from humanpt.engine.runtime import (
     seed_everything,
 )
 from humanpt.errors import CheckpointError, ConfigError, InputError
-from humanpt.files import exists, write_json, write_whole
+from humanpt.files import write_json, write_whole
 from humanpt.models.attention import fastest_attention
-from humanpt.pages.figures import newest_figures
 from humanpt.pages.training import write_training_report
 from humanpt.tasks.attention_maps import AttentionPanel
 from humanpt.tasks.completion import (
@@ -307,8 +315,7 @@ def _train(
     if header is not None:  # what the run was begun with stands until a resume has been accepted
         write_whole(out / CONFIG, to_json(config) + "\n")
     log = read_log(out / LOG)
-    warnings = [*doubts, *result.warnings]
-    summary = _summary(config, result, log, ledger, warnings, out, describe_device(where), how)
+    summary = _summary(config, result, log, ledger, doubts, out, describe_device(where), how)
     write_training_report(out / REPORT, summary, log, panels, attention)
     write_json(out / SUMMARY, summary)
     return summary
@@ -316,11 +323,7 @@ def _train(
 
 def _begun_with(out: Path, config: PretrainConfig) -> tuple[PretrainConfig, Header]:
     """The config that a run was begun with, for the same recipe and subject, and the header of its checkpoint."""
-    if not exists(out):
-        raise InputError(f"{out}: no such folder to resume; check --out, or start a run there without --resume")
-    if not (out / LAST).is_file():
-        raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without --resume")
-    header = read_header(out / LAST)
+    header = header_to_resume(out)
     begun = from_dict(PretrainConfig, header.provenance.config, str(out / LAST))
     if (begun.recipe, begun.subject) != (config.recipe, config.subject):
         raise CheckpointError(
@@ -395,20 +398,9 @@ def _summary(
         "subject": config.subject,
         "device": device,
         "precision": precision,
-        "steps": result.steps,
-        "interrupted": result.interrupted,
-        "stopped_by": result.stopped_by,
-        "warnings": list(warnings),
-        "seconds": result.seconds,
         "pairs_per_second": result.samples_per_second,
-        "figures": newest_figures(log),
-        "best_loss": result.best_loss,
-        "best_step": result.best_step,
-        "best_by": result.best_by,
-        "last": str(result.last),
-        "best": str(result.best) if result.best else None,
         "report": str(out / REPORT),
-        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
         "data": ledger,
         "config": to_dict(config),
+        **outcome(result, log, warnings),
     }

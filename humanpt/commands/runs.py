@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,14 +15,16 @@ from torch.utils.data import DataLoader, Dataset
 from humanpt.config import field_names
 from humanpt.data.order import StreamBatches
 from humanpt.data.worker_memory import PREFETCH
+from humanpt.engine.checkpoint import Header, read_header
 from humanpt.engine.distributed import World
-from humanpt.engine.loop import LAST, LOG
+from humanpt.engine.loop import LAST, LOG, TrainResult
 from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.report import Report
 from humanpt.engine.run_folder import LOCK
 from humanpt.engine.runtime import leave_signals_to_the_parent
-from humanpt.errors import InputError, OutputError
-from humanpt.files import is_partial
+from humanpt.errors import CheckpointError, InputError, OutputError
+from humanpt.files import exists, is_partial
+from humanpt.pages.figures import newest_figures
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
@@ -72,6 +75,47 @@ def refuse_used(out: Path, also: frozenset[str] = frozenset()) -> None:
         raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
     if held:
         raise OutputError(f"{out}: is not empty (it holds {held[0]}); choose another --out")
+
+
+def header_to_resume(out: Path) -> Header:
+    """The header of the checkpoint that a run goes on from.
+
+    Args:
+        out: the run's folder.
+
+    Raises:
+        InputError: if there is no such folder.
+        CheckpointError: if it has no checkpoint, or a damaged one.
+    """
+    if not exists(out):
+        raise InputError(f"{out}: no such folder to resume; check --out, or start a run there without --resume")
+    if not (out / LAST).is_file():
+        raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without --resume")
+    return read_header(out / LAST)
+
+
+def outcome(result: TrainResult, log: Sequence[Mapping[str, Any]], warnings: Sequence[str]) -> dict[str, Any]:
+    """What a summary tells of how training went.
+
+    Args:
+        result: of it.
+        log: the run's log.
+        warnings: of the command; those of training follow.
+    """
+    return {
+        "steps": result.steps,
+        "interrupted": result.interrupted,
+        "stopped_by": result.stopped_by,
+        "warnings": [*warnings, *result.warnings],
+        "seconds": result.seconds,
+        "figures": newest_figures(log),
+        "best_loss": result.best_loss,
+        "best_step": result.best_step,
+        "best_by": result.best_by,
+        "last": str(result.last),
+        "best": str(result.best) if result.best else None,
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
 
 
 def make_batches(
