@@ -13,6 +13,9 @@ from torch import Tensor
 
 from humanpt.geometry.rotations import nearest_rotation
 
+LEAST_POINTS = 3
+"""Points in space that decide a similarity."""
+
 
 class Similarity(NamedTuple):
     """A rotation, a scale and a shift: a point p goes to scale * rotation @ p + shift."""
@@ -57,3 +60,28 @@ def fit_similarity(points: Tensor, targets: Tensor, *, mirror: bool = False) -> 
         scale = (rotation * covariance).sum(dim=(-2, -1)) / spread.square().sum(dim=(-2, -1)).clamp_min(tiny)
         shift = target_centre - scale[..., None] * (rotation @ centre[..., None])[..., 0]
         return Similarity(rotation, scale, shift)
+
+
+def enough_known(targets: Tensor) -> Tensor:
+    """Which sets (..., N, 3) have as many known points, without NaN, as a fit takes: (...) bool."""
+    return targets.isfinite().all(dim=-1).sum(dim=-1) >= LEAST_POINTS
+
+
+def fit_known(points: Tensor, targets: Tensor, *, mirror: bool = False) -> Similarity:
+    """`fit_similarity` by those points alone whose targets are known.
+
+    Args:
+        points: (..., N, 3).
+        targets: (..., N, 3), NaN where not known; a set that is not `enough_known` gets scale 0.
+        mirror: as there.
+    """
+    known = targets.isfinite().all(dim=-1, keepdim=True)
+    count = known.sum(dim=-2, keepdim=True).clamp_min(1)
+
+    def filled(some: Tensor) -> Tensor:
+        """The others in the middle of those that are known, where they move no fit."""
+        middle = torch.where(known, some, 0).sum(dim=-2, keepdim=True) / count
+        return torch.where(known, some, middle)
+
+    fit = fit_similarity(filled(points), filled(targets), mirror=mirror)
+    return fit._replace(scale=torch.where(enough_known(targets), fit.scale, 0))

@@ -87,7 +87,7 @@ def pose_protocol(
             alignments=("root", "scaled", "pa", "raw") if by_bone else ("root", "pa", "raw"),
             bone=HO3D_BONE if by_bone else None,
             mirror=benchmark.startswith("ho3d"),  # whose script is FreiHAND's
-            mesh_alignment="own" if same_mesh else "keypoints",
+            mesh_alignment="own" if same_mesh else "freihand" if benchmark.startswith("ho3d") else "keypoints",
             f_thresholds=(0.005, 0.015),
             pck=HAND_PCK,
         )

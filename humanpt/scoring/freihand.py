@@ -29,7 +29,7 @@ def freihand_protocol(*, same_mesh: bool = True, mirror: bool = True) -> PosePro
         keypoint_names=HAND_21,
         alignments=("raw", "pa"),
         mirror=mirror,
-        mesh_alignment="own" if same_mesh else "keypoints",
+        mesh_alignment="own" if same_mesh else "freihand",
         f_thresholds=(0.005, 0.015),
         pck=(0.0, 0.05, 100),
     )

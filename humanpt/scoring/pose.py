@@ -18,15 +18,12 @@ import torch
 from torch import Tensor
 
 from humanpt.errors import ConfigError
-from humanpt.geometry.alignment import fit_similarity
+from humanpt.geometry.alignment import enough_known, fit_known, fit_similarity
 from humanpt.metrics.fscore import f_scores
 from humanpt.metrics.pose import acceleration_errors, point_errors
 from humanpt.scoring.tally import MeanTally, PointTally
 
 MM = 1000.0
-LEAST_POINTS = 3
-"""Known key points that a sample must have to be aligned."""
-
 Alignment = Literal["raw", "root", "scaled", "pa"]
 PREFIX: dict[Alignment, str] = {"raw": "raw_", "root": "", "scaled": "scaled_", "pa": "pa_"}
 
@@ -45,9 +42,10 @@ class PoseProtocol:
     """The key point whose distance from the root "scaled" makes that of the truth; meshes are left out."""
     mirror: bool = False
     """Whether Procrustes may mirror, as some benchmarks' own scripts do."""
-    mesh_alignment: Literal["own", "keypoints"] = "own"
-    """Whether Procrustes fits a mesh by its own vertices, or takes the rotation and scale of the key points about the
-    mesh's own mean and then their shift (FreiHAND's rule for meshes of another topology)."""
+    mesh_alignment: Literal["own", "keypoints", "freihand"] = "own"
+    """Whether Procrustes fits a mesh by its own vertices, moves it along with the key points, or takes the rotation and
+    scale of the key points about the mesh's own mean and then their mean shift: the rule of FreiHAND's script for
+    meshes of another topology, by which one that is only turned does not come to lie on the truth."""
     f_thresholds: tuple[float, ...] = ()
     """Metres of the F-scores; empty for none."""
     pck: tuple[float, float, int] = (0.0, 0.05, 100)
@@ -218,26 +216,21 @@ def align_similarity(predicted: Points, true: Points, protocol: PoseProtocol) ->
     Returns:
         The same shapes; NaN for samples with fewer than 3 known key points.
     """
-    keypoints = torch.full_like(predicted.keypoints, torch.nan)
-    by_keypoints = None if predicted.vertices is None else torch.full_like(predicted.vertices, torch.nan)
-    known = ~true.keypoints.isnan().any(dim=-1)  # (B, K)
-    for pattern in torch.unique(known, dim=0):  # one, where every sample has all labels
-        if pattern.sum() < LEAST_POINTS:
-            continue
-        rows = (known == pattern).all(dim=1).nonzero()[:, 0]
-        fit = fit_similarity(
-            predicted.keypoints[rows][:, pattern], true.keypoints[rows][:, pattern], mirror=protocol.mirror
-        )
-        keypoints[rows] = fit.apply(predicted.keypoints[rows])
-        if by_keypoints is not None and predicted.vertices is not None:
-            mesh = predicted.vertices[rows]
-            middle = mesh.mean(dim=1, keepdim=True)
-            shift = (true.keypoints[rows][:, pattern] - predicted.keypoints[rows][:, pattern]).mean(dim=1, keepdim=True)
-            by_keypoints[rows] = fit.scale[:, None, None] * ((mesh - middle) @ fit.rotation.mT) + middle + shift
-    if predicted.vertices is None or true.vertices is None or protocol.mesh_alignment == "keypoints":
-        return Points(keypoints, by_keypoints)
-    vertices = fit_similarity(predicted.vertices, true.vertices.nan_to_num(), mirror=protocol.mirror)
-    return Points(keypoints, vertices.apply(predicted.vertices))
+    enough = enough_known(true.keypoints)[:, None, None]
+    fit = fit_known(predicted.keypoints, true.keypoints, mirror=protocol.mirror)
+    keypoints = torch.where(enough, fit.apply(predicted.keypoints), torch.nan)
+    mesh = predicted.vertices
+    if mesh is None:
+        return Points(keypoints)
+    if protocol.mesh_alignment == "own" and true.vertices is not None:
+        vertices = fit_similarity(mesh, true.vertices.nan_to_num(), mirror=protocol.mirror)
+        return Points(keypoints, vertices.apply(mesh))
+    moved = fit.apply(mesh)
+    if protocol.mesh_alignment == "freihand":
+        shift = (true.keypoints - predicted.keypoints).nanmean(dim=1, keepdim=True)
+        middle = mesh.mean(dim=1, keepdim=True)
+        moved = fit.scale[:, None, None] * ((mesh - middle) @ fit.rotation.mT) + middle + shift
+    return Points(keypoints, torch.where(enough, moved, torch.nan))
 
 
 class Frame(NamedTuple):

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from humanpt.data.image import Rgb, resize_square
 from humanpt.engine.average import Averaged
-from humanpt.geometry.alignment import fit_similarity
+from humanpt.geometry.alignment import enough_known, fit_known
 from humanpt.geometry.cameras import crop_intrinsics, project
 from humanpt.geometry.rotations import mirror_x
 from humanpt.losses import known_l1, known_square
-from humanpt.metrics import mpjpe, pa_mpjpe
+from humanpt.metrics.pose import point_errors
 from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPoints, camera_of, seen_at
 from humanpt.render.overlay import draw_mesh
 from humanpt.tasks.mesh_config import MeshConfig
@@ -124,34 +124,42 @@ class MeshTask:
     def _measure(
         self, predicted: MeshPrediction, true: MeshTruth, batch: MeshBatch
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        config, size = self.config, batch.image1.shape[-1]
+        with torch.autocast(self._device.type, enabled=False):  # half a float is a millimetre and more
+            terms = self._terms(predicted, true, batch)
+            weighted = [getattr(self.config, f"{name}_weight") * term for name, term in terms.items()]
+        return torch.stack(weighted).sum(), {name: term.detach() for name, term in terms.items()}
+
+    def _terms(self, predicted: MeshPrediction, true: MeshTruth, batch: MeshBatch) -> dict[str, Tensor]:
+        size = batch.image1.shape[-1]
         root, unit = self.network.points.root_of, UNIT[self.config.subject]
         place = root(predicted.keypoints)
         mine, theirs = predicted.keypoints - place, true.keypoints - root(true.keypoints)
-        turned, aligned = only_turned(mine, predicted.turn), [aligned_l1(mine, theirs)]
+        turned, aligned = only_turned(mine, predicted.turn), [(predicted.keypoints, true.keypoints)]
+        in_space = enough_known(true.keypoints)[:, None, None]  # who is not learns all of the pose from pixels
+        seen = seen_at(torch.where(in_space, turned, mine), place, batch.intrinsics)
         terms = {
             "keypoints": known_l1(turned, theirs) / unit,
-            "pixels": known_l1(seen_at(turned, place, batch.intrinsics), batch.pixels) / (size / 2),
-            "size": known_l1(_log_size(mine), _log_size(theirs)),
+            "pixels": known_l1(seen, batch.pixels) / (size / 2),
+            "size": known_l1(*_log_sizes(mine, theirs)),
             "camera": 3 * known_l1(*(_log_scale(camera) for camera in (predicted.camera, true.camera))),
         }
         if true.vertices is not None:
             mine, theirs = predicted.vertices - place, true.vertices - root(true.keypoints)
-            aligned.append(aligned_l1(mine, theirs))
+            aligned.append((predicted.vertices, true.vertices))
             terms["vertices"] = known_l1(only_turned(mine, predicted.turn), theirs) / unit
-        terms["aligned"] = torch.stack(aligned).mean() / unit
+        labelled = torch.stack([enough_known(points).any() for _, points in aligned]).sum()
+        terms["aligned"] = torch.stack([aligned_l1(*points) for points in aligned]).sum() / labelled.clamp_min(1) / unit
         if true.turn is not None:
             terms["turn"] = 9 * known_square(predicted.turn, true.turn)
         if predicted.pose is not None and true.pose is not None:
             terms["pose"] = 9 * known_square(predicted.pose[:, 1:], true.pose[:, 1:])
         if predicted.shape is not None and true.shape is not None:
             terms["shape"] = known_square(predicted.shape, true.shape)
-        loss = torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum()
-        return loss, {name: term.detach() for name, term in terms.items()}
+        return terms
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Figures on the held-out pictures; those in mm are means over pictures whose labels are complete.
+        """Figures on the held-out pictures; those in mm are means over the points that are known.
 
         Returns:
             `loss`; `mpjpe_mm` of key points relative to the root and `pa_mpjpe_mm` after a similarity fit; `pve_mm`
@@ -176,11 +184,12 @@ class MeshTask:
                     true.vertices - root(true.keypoints),
                 )
             for name, (points, targets) in pairs.items():
-                whole = targets.isfinite().all(dim=(1, 2))
-                errors.setdefault(f"{name}_mm", []).append(mpjpe(points[whole], targets[whole]).cpu())
-                errors.setdefault(f"pa_{name}_mm", []).append(pa_mpjpe(points[whole], targets[whole]).cpu())
-            whole = pairs["mpjpe"][1].isfinite().all(dim=(1, 2))
-            poses.append(pairs["mpjpe"][1][whole].cpu())
+                known = enough_known(targets)
+                points, targets = points[known], targets[known]
+                moved = fit_known(points, targets).apply(points)
+                errors.setdefault(f"{name}_mm", []).append(point_errors(points, targets).nanmean(dim=1).cpu())
+                errors.setdefault(f"pa_{name}_mm", []).append(point_errors(moved, targets).nanmean(dim=1).cpu())
+            poses.append(pairs["mpjpe"][1].cpu())
         figures = {name: torch.cat(parts).mean().item() * MM for name, parts in errors.items() if len(torch.cat(parts))}
         return {"loss": losses, **figures, **mean_pose_figures(torch.cat(poses))}
 
@@ -232,8 +241,9 @@ def truth_of(points: ModelPoints, batch: MeshBatch) -> MeshTruth:
             whole_shape = torch.where(known[:, None], shape, points.body.mean_shape())
             _, vertices, _ = points(whole_shape, whole_pose)
             vertices = (vertices + points.root_of(keypoints)).masked_fill(~known[:, None, None], torch.nan)
-    camera = camera_of(points.root_of(keypoints)[:, 0], batch.intrinsics, batch.image1.shape[-1])
-    return MeshTruth(keypoints, vertices, pose, None if pose is None else points.turn_of(pose), shape, camera)
+        camera = camera_of(points.root_of(keypoints)[:, 0], batch.intrinsics, batch.image1.shape[-1])
+        turn = None if pose is None else points.turn_of(pose)
+    return MeshTruth(keypoints, vertices, pose, turn, shape, camera)
 
 
 @torch.no_grad()
@@ -290,22 +300,29 @@ def only_turned(points: Tensor, turn: Tensor) -> Tensor:
 
 
 def aligned_l1(predicted: Tensor, true: Tensor) -> Tensor:
-    """The mean absolute error after the similarity that brings each prediction nearest to its truth.
+    """The mean absolute error after the similarity that brings each prediction nearest to what is known of its truth.
 
     Args:
         predicted: (B, K, 3).
-        true: (B, K, 3); a row that is not finite throughout counts nothing.
+        true: (B, K, 3); what is not finite counts nothing, and nothing of a row that is not `enough_known`.
     """
-    whole = true.isfinite().all(dim=(1, 2))[:, None, None]
-    target = torch.where(whole, true, predicted.detach())
     with torch.no_grad():
-        fit = fit_similarity(predicted, target)
-    return known_l1(fit.apply(predicted), true.masked_fill(~whole, torch.nan))
+        fit = fit_known(predicted, true)
+    return known_l1(fit.apply(predicted), true.masked_fill(~enough_known(true)[:, None, None], torch.nan))
 
 
-def _log_size(points: Tensor) -> Tensor:
-    """(B, K, 3) points relative to the root to the logarithm of their root mean square distance from it, (B,)."""
-    return points.square().sum(dim=-1).mean(dim=1).log() / 2
+def _log_sizes(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithm of the root mean square distance from the root, of points (B, K, 3) and of their truth.
+
+    Over those points that are known; (B,) each, NaN for a truth that is not `enough_known`.
+    """
+    known, enough = true.isfinite().all(dim=-1), enough_known(true)
+    sizes = []
+    for points in (predicted, true):
+        squares = torch.where(known, torch.where(known[..., None], points, 1).square().sum(dim=-1), 0)
+        mean = squares.sum(dim=1) / known.sum(dim=1).clamp_min(1)
+        sizes.append(torch.where(enough, mean, 1).log() / 2)
+    return sizes[0], sizes[1].masked_fill(~enough, torch.nan)
 
 
 def _log_scale(camera: Tensor) -> Tensor:
@@ -322,11 +339,15 @@ def mean_pose_figures(poses: Tensor) -> dict[str, float]:
     """What the mean of some poses scores on them after a similarity fit, in mm; empty without poses.
 
     Args:
-        poses: (N, K, 3) metres.
+        poses: (N, K, 3) metres, NaN where not known; what is not `enough_known` does not count.
     """
+    poses = poses[enough_known(poses)]
     if not len(poses):
         return {}
-    mean = poses[0]
+    known = poses.isfinite()
+    mean = poses[known.sum(dim=(1, 2)).argmax()]
     for _ in range(MEAN_ROUNDS):
-        mean = fit_similarity(poses, mean.expand_as(poses)).apply(poses).mean(dim=0)
-    return {"mean_pa_mpjpe_mm": pa_mpjpe(mean.expand_as(poses), poses).mean().item() * MM}
+        onto = mean.expand_as(poses).masked_fill(~known, torch.nan)
+        mean = fit_known(poses, onto).apply(poses)[enough_known(onto)].nanmean(dim=0)
+    moved = fit_known(mean.expand_as(poses), poses).apply(mean.expand_as(poses))
+    return {"mean_pa_mpjpe_mm": point_errors(moved, poses).nanmean(dim=1).mean().item() * MM}

@@ -195,7 +195,7 @@ def test_a_network_is_measured_by_freihands_rules_though_its_mesh_is_another(run
     found = done(evaluate(run, "--benchmark", "freihand", "--data", freihand, "--out", tmp_path / "out"))
     assert found["samples"] == 3
     assert found["card"]["mesh"] == "anny-hand against mano"
-    assert found["card"]["rules"]["mesh_alignment"] == "keypoints"
+    assert found["card"]["rules"]["mesh_alignment"] == "freihand"
     assert 0 <= found["figures"]["pa_f_at_15"] <= 1
     assert "pa_pve_mm" not in found["figures"]
 

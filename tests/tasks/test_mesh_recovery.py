@@ -110,8 +110,35 @@ def test_the_aligned_term_asks_for_the_pose_whatever_the_turn_and_the_size():
     bent[:, 10:] += 1
     assert aligned_l1(bent, points) > 0.1
     unknown = points.clone()
-    unknown[1, 4] = torch.nan
-    assert_close(aligned_l1(bent, unknown), aligned_l1(bent[::2], points[::2]))
+    unknown[:, 4] = torch.nan
+    others = [number for number in range(21) if number != 4]
+    assert_close(aligned_l1(bent, unknown), aligned_l1(bent[:, others], points[:, others]))
+    unknown[1, 2:] = torch.nan  # two points have no pose
+    assert_close(aligned_l1(bent, unknown), aligned_l1(bent[::2, others], points[::2, others]))
+
+
+@pytest.mark.parametrize("known", [21, 20, 12, 0])
+def test_fingers_are_taught_by_what_is_known_in_space_and_else_by_pixels(hands, known):
+    config = MeshConfig()
+    task, batch = MeshTask(config, network(config, lively=True)), whole_batch(hands, config)
+    keypoints = batch.keypoints.clone()
+    keypoints[:, known:] = torch.nan
+    points, pose = task.network.points, truth_of(task.network.points, batch).pose
+    bent, shape = pose.clone().requires_grad_(), batch.shape.clone().requires_grad_()
+    batch = replace(batch, keypoints=keypoints, pose=None, shape=None)
+    mesh, vertices, _ = points(shape, bent)
+    true = truth_of(points, batch)
+    place = torch.nan_to_num(points.root_of(keypoints), nan=1.0)
+    camera = torch.nan_to_num(true.camera, nan=1.0)
+    given = MeshPrediction(1.1 * mesh + place, vertices + place, batch.pixels, camera, points.turn_of(bent), bent,
+                           shape, torch.zeros(len(batch), 3))  # fmt: skip
+    task._measure(given, true, batch)[0].backward()
+    taught = bent.grad.abs().amax(dim=(0, 2, 3)) > 0
+    named = dict(zip(points.body.layout.joint_names, taught.tolist(), strict=True))
+    assert bent.grad.isfinite().all()
+    assert named["finger1-2.R"]
+    assert named["finger5-2.R"] == (known != 12)
+    assert shape.grad.abs().max() > 0
 
 
 def test_what_is_not_labelled_moves_nothing(hands):
