@@ -166,8 +166,9 @@ def load(
 ) -> SmplModel:
     """Load one of `KINDS` from the user's files; neutral bodies come before others, .npz before .pkl.
 
-    A left MANO is read from its own file, or else is the mirrored right one. With a gender, a body is of that file or
-    of none. More than `BETAS` shape values take a file that has them.
+    A left MANO is the mirrored right one: the file that its owners publish for it has the right hand's shape basis, so
+    the same shape values would give it another shape (github.com/vchoutas/smplx/issues/48). With a gender, a body is of
+    that file or of none. More than `BETAS` shape values take a file that has them.
 
     Raises:
         InputError: if there is no file, it is damaged or of another kind, or the package `smplx` is not installed.
@@ -175,7 +176,10 @@ def load(
     """
     kind = KINDS[name]
     hand: Side = side if kind.subject == "hand" else "none"
-    path, mirrored = choose(kind, hand, gender)
+    path, is_left = choose(kind, "right" if kind.subject == "hand" else "none", gender)
+    if is_left:
+        raise InputError(f"{path}: is of the left hand, whose shapes are wrong in that file; put MANO_RIGHT beside it")
+    mirrored = hand == "left"
     arrays, parents = read(name, path)
     there = arrays["shapedirs"].shape[2] - (EXPRESSIONS if name == "smplx" else 0)
     if betas > BETAS and there < BETAS_OF_WHOLE:

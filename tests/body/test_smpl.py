@@ -226,7 +226,7 @@ def test_the_body_stands_upright_in_our_axes(models):
     assert model.canonical[:1229, 1].amax() > 0.9
 
 
-def test_a_left_hand_without_a_file_is_the_right_one_mirrored(owned, models):
+def test_a_left_hand_is_the_right_one_mirrored(owned, models):
     right, left = models["mano"], load_body_model("mano", side="left")
     shape, pose, transl = random_people(right, 2)
     flip = torch.tensor([-1.0, 1, 1])
@@ -236,10 +236,13 @@ def test_a_left_hand_without_a_file_is_the_right_one_mirrored(owned, models):
     assert_close(left.faces, right.faces[:, [0, 2, 1]])
 
 
-def test_a_left_hand_comes_from_its_own_file_if_there_is_one(folder, arrays):
-    write_npz(folder / "MANO_RIGHT.npz", arrays["mano"])
+def test_the_file_of_the_left_hand_whose_shapes_are_those_of_the_right_is_not_taken(folder, arrays):
     write_npz(folder / "MANO_LEFT.npz", arrays["mano"])
-    assert load_body_model("mano", side="left").layout.topology == "mano_left"
+    for side in ("left", "right"):
+        with pytest.raises(InputError, match=r"MANO_LEFT.npz: is of the left hand.*MANO_RIGHT"):
+            load_body_model("mano", side=side)
+    write_npz(folder / "MANO_RIGHT.npz", arrays["mano"])
+    assert load_body_model("mano", side="left").layout.topology == "mano_right-mirrored"
 
 
 def test_pickles_with_chumpy_inside_are_read_without_it(folder, arrays):
