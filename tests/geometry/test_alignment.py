@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from humanpt.geometry.alignment import fit_similarity
+from humanpt.geometry.alignment import enough_known, fit_known, fit_similarity
 from humanpt.geometry.rotations import rotvec_to_rotmat
 
 
@@ -70,3 +70,20 @@ def test_mixed_precision_leaves_fits_as_they_are(points):
         there = found.apply(points)
     assert_close(found.rotation, turned(points.double())[0].float())
     assert_close(there, moved)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_points_whose_targets_are_not_known_do_not_count(points, mirror):
+    targets = turned(points.flip(1))[3]
+    known = torch.rand(5, 21, generator=torch.Generator().manual_seed(2)) < 0.6
+    known[1], known[2] = True, False
+    known[3], known[4] = torch.arange(21) < 2, torch.arange(21) < 3
+    told = targets.masked_fill(~known[..., None], torch.nan)
+    assert enough_known(told).tolist() == [True, True, False, False, True]
+    found = fit_known(points, told, mirror=mirror)
+    for row in (0, 1, 4):
+        alone = fit_similarity(points[row, known[row]], targets[row, known[row]], mirror=mirror)
+        assert_close(found.rotation[row], alone.rotation)
+        assert_close(found.scale[row], alone.scale)
+        assert_close(found.shift[row], alone.shift)
+    assert found.scale[2] == found.scale[3] == 0

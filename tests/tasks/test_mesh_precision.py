@@ -4,9 +4,10 @@ import torch
 from torch.testing import assert_close
 
 from humanpt.body.model import load_body_model
+from humanpt.geometry.rotations import rotvec_to_rotmat
 from humanpt.models.mesh_heads import MeshPrediction, ModelPoints
 from humanpt.tasks.mesh_config import MeshConfig
-from humanpt.tasks.mesh_recovery import predict, truth_of
+from humanpt.tasks.mesh_recovery import MeshTask, predict, truth_of
 from humanpt.tasks.mesh_samples import MeshSamples, collate
 from tests.tasks.mesh_sets import MadeSet
 
@@ -23,8 +24,36 @@ def test_labels_are_the_same_in_mixed_precision():
     whole = truth_of(points, batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = truth_of(points, batch)
-    assert torch.equal(mixed.vertices, whole.vertices)
-    assert torch.equal(mixed.pose, whole.pose)
+    for name in ("vertices", "pose", "turn", "camera"):
+        assert torch.equal(getattr(mixed, name), getattr(whole, name))
+
+
+def test_errors_are_the_same_in_mixed_precision():
+    points, batch = made_batch()
+    true = truth_of(points, batch)
+    turn = rotvec_to_rotmat(torch.tensor([0.1, -0.2, 0.3]))
+    given = MeshPrediction(
+        keypoints=true.keypoints @ turn.mT,
+        vertices=true.vertices @ turn.mT,
+        pixels=batch.pixels,
+        camera=true.camera * 1.01,
+        turn=turn @ true.turn,
+        pose=true.pose,
+        shape=true.shape,
+        transl=torch.zeros(2, 3),
+    )
+
+    class Network(torch.nn.Module):
+        mean_camera = torch.zeros(3)
+
+    network = Network()
+    network.points = points
+    task = MeshTask(MeshConfig(subject="body", model="anny-body-small"), network)
+    whole = task._measure(given, true, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = task._measure(given, true, batch)
+    assert mixed[0] > 0.1
+    assert_close(mixed, whole, atol=0, rtol=0)
 
 
 def test_predictions_leave_the_crop_unrounded():

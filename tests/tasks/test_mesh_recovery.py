@@ -325,6 +325,9 @@ def test_the_mean_pose_scores_nothing_on_copies_of_itself_and_more_on_others():
     assert mean_pose_figures(turned)["mean_pa_mpjpe_mm"] < 1e-2
     assert mean_pose_figures(torch.stack([pose, pose.flip(0)]))["mean_pa_mpjpe_mm"] > 100
     assert mean_pose_figures(turned[:0]) == {}
+    partly = turned.clone()
+    partly[0, 5:], partly[1, 3], partly[2, 1:] = torch.nan, torch.nan, torch.nan
+    assert mean_pose_figures(partly)["mean_pa_mpjpe_mm"] < 1e-2
 
 
 def test_nothing_held_out_gives_no_figures():
