@@ -272,7 +272,8 @@ def _run(
 
     with Bars() as report:
         config = finetune_recipe(kind, recipe, init)
-        summary = command.run(config, changes, data, out, report, init=init, device=device, resume=resume)
+        fixed = [] if recipe is None else ["recipe"]
+        summary = command.run(config, changes, data, out, report, init=init, device=device, resume=resume, fixed=fixed)
     if "command" in summary:  # of several processes the first alone speaks
         (print_json if json else show_finetune)(summary)
     leave_if_stopped(summary)

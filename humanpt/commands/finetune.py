@@ -17,7 +17,7 @@ import cv2
 import torch
 
 from humanpt import __version__
-from humanpt.commands.finetune_config import AnyConfig, Kind
+from humanpt.commands.finetune_config import AnyConfig, refuse_epochs
 from humanpt.commands.finetune_data import doubts_about, ledger_of, open_data, refuse_other_data
 from humanpt.commands.finetune_families import FAMILIES, Family
 from humanpt.commands.finetune_network import load_finetuned, make_model, with_encoder_of
@@ -44,6 +44,7 @@ from humanpt.engine.runtime import Precision, autocast, choose_device, choose_pr
 from humanpt.errors import CheckpointError, ConfigError
 from humanpt.files import write_json, write_whole
 from humanpt.models.attention import fastest_attention
+from humanpt.pages.figures import newest_figures
 from humanpt.pages.finetuning import write_finetuning_report
 
 __all__ = ["LABELS", "REPORT", "SUMMARY", "load_finetuned", "run"]
@@ -75,7 +76,8 @@ def run(
         init: a run, a checkpoint or a file of weights by others to start from; None starts from random weights.
         device: as for `choose_device`.
         resume: go on from the run's last checkpoint.
-        fixed: fields of `config` that the data may not change, besides those of `changes`.
+        fixed: fields of `config` that the data may not change, besides those of `changes`; with `recipe` among them
+            only a run of that recipe is resumed.
 
     Returns:
         The summary, as written to `summary.json` of the run.
@@ -88,13 +90,14 @@ def run(
     chosen = [change.partition("=")[0].strip() for change in changes]
     if wrong := [name for name in chosen if name in ("kind", "recipe")]:
         raise ConfigError(f"--set {wrong[0]}: choose it by the command and by --recipe")
+    refuse_epochs([*chosen, *fixed])
     with join() as world:
         report = report if world.is_first else Silent()
         where = world.own(choose_device(device))
         out = world.share(out or (newest_run(config.kind) if resume else new_run(config.kind)))
         header = None
         if resume:
-            begun, header = _begun_with(out, config.kind)
+            begun, header = _begun_with(out, config, fixed)
             config = override(begun, changes)
             tell_changes(begun, config, report)
             data = data or header.provenance.ledger["data"]
@@ -114,7 +117,7 @@ def _settle(config: AnyConfig, where: torch.device, how: Precision, epoch_size: 
     optim = config.optim
     cosine = optim.cosine_steps or config.loop.total_steps(epoch_size)
     warmup = round(WARM_UP * cosine) if optim.warmup_steps is None else optim.warmup_steps
-    config = replace(config, optim=replace(optim, cosine_steps=cosine, warmup_steps=min(warmup, cosine - 1)))
+    config = replace(config, optim=replace(optim, cosine_steps=cosine, warmup_steps=warmup))
     if config.attention == "auto":
         dtype = torch.bfloat16 if how == "bf16" else torch.float32
         config = replace(config, attention=fastest_attention(config.encoder, where, dtype))
@@ -187,12 +190,15 @@ def _train(
     return summary
 
 
-def _begun_with(out: Path, kind: Kind) -> tuple[AnyConfig, Header]:
-    """The config that a run of this kind was begun with, and the header of its checkpoint."""
+def _begun_with(out: Path, config: AnyConfig, fixed: Collection[str]) -> tuple[AnyConfig, Header]:
+    """The config that a run of the same kind was begun with, and the header of its checkpoint."""
     header = header_to_resume(out)
-    if header.provenance.recipe != kind:
-        raise CheckpointError(f"{out}: was begun for {header.provenance.recipe}, not {kind}; resume it as that")
-    return from_dict(FAMILIES[kind].config_type, header.provenance.config, str(out / LAST)), header
+    if header.provenance.recipe != config.kind:
+        raise CheckpointError(f"{out}: was begun for {header.provenance.recipe}, not {config.kind}; resume it as that")
+    begun: AnyConfig = from_dict(FAMILIES[config.kind].config_type, header.provenance.config, str(out / LAST))
+    if "recipe" in fixed and begun.recipe != config.recipe:
+        raise CheckpointError(f"{out}: was begun with --recipe {begun.recipe}; give the same to resume it")
+    return begun, header
 
 
 def _summary(
@@ -225,4 +231,5 @@ def _summary(
         "data": ledger,
         "config": to_dict(config),
         **outcome(result, log, warnings),
+        "best_figures": newest_figures([line for line in log if line["step"] == result.best_step]),
     }

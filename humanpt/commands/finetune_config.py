@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -104,3 +105,15 @@ class FinetuneClassesConfig(FinetuneConfig):
 
 
 AnyConfig = FinetuneMeshConfig | FinetuneDensePoseConfig | FinetuneClassesConfig
+
+
+def refuse_epochs(names: Iterable[str]) -> None:
+    """Refuse fields of `OptimConfig` that count in epochs: the schedule of fine-tuning is in steps.
+
+    Raises:
+        ConfigError: if one of them is among the names of fields.
+    """
+    for name in names:
+        if name in ("optim.warmup_epochs", "optim.cosine_epochs"):
+            steps = name.replace("epochs", "steps")
+            raise ConfigError(f"--set {name}: it does nothing in fine-tuning, which counts in steps; set {steps}")

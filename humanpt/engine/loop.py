@@ -227,7 +227,7 @@ class _Run(Generic[BatchT]):
         if self.schedule.cosine < self.end:
             self.report.note(
                 f"the learning rate reaches 0 at step {math.ceil(self.schedule.cosine)} of {self.end}; "
-                "a longer optim.cosine_epochs or optim.cosine_steps uses the steps after it"
+                f"optim.cosine_steps={self.end} or more uses the steps after it"
             )
         if self.step > self.end:
             raise ConfigError(

@@ -147,8 +147,7 @@ def test_a_cosine_that_ends_before_the_run_is_noted(tmp_path):
     told = Told()
     run_toy(tmp_path, steps=101, save_every=None, report=told)
     assert told.notes == [
-        "the learning rate reaches 0 at step 100 of 101; "
-        "a longer optim.cosine_epochs or optim.cosine_steps uses the steps after it"
+        "the learning rate reaches 0 at step 100 of 101; optim.cosine_steps=101 or more uses the steps after it"
     ]
 
 
