@@ -137,6 +137,8 @@ def show_detection(summary: dict[str, Any]) -> None:
 
 def show_finetune(summary: dict[str, Any]) -> None:
     """The outcome of `finetune` for a task."""
+    from humanpt.pages.scores import score, told
+
     rows = [
         ("first weights", summary["init"]),
         ("labelled pictures; held out", f"{summary['labelled']}; {summary['heldout']}"),
@@ -145,11 +147,14 @@ def show_finetune(summary: dict[str, Any]) -> None:
     ]
     if summary["waiting"] is not None:
         rows.append(("time spent waiting for data", f"{summary['waiting']:.0%}"))
-    for name, value in summary["figures"].items():
-        if name.startswith("heldout_"):
-            told = f"{value:.1f} mm" if name.endswith("_mm") else f"{value:.4g}"
-            rows.append((f"held-out {name.removeprefix('heldout_').removesuffix('_mm')}", told))
     print_table(f"{summary['task']}, {summary['recipe']}", ("", ""), rows)
+    columns = {"last": summary["figures"]}
+    if summary["best_figures"]:
+        columns = {f"best, step {summary['best_step']:,}": summary["best_figures"], **columns}
+    names = [name for name in summary["figures"] if name.startswith("heldout_")]
+    if names:
+        figures = [(score(name).title, *(told(name, of.get(name)) for of in columns.values())) for name in names]
+        print_table("held-out pictures", ("", *columns), figures)
     _show_end(summary)
 
 

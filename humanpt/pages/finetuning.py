@@ -44,8 +44,8 @@ def write_finetuning_report(
     Raises:
         OutputError: if the page cannot be written.
     """
-    newest = newest_figures(log)
-    heldout = {name: value for name, value in newest.items() if name.startswith(HELD_OUT)}
+    last, best = _held_out(newest_figures(log)), _held_out(summary.get("best_figures", {}))
+    heldout = last | best
     levels = _levels(heldout)
     words = [str(summary[name]) for name in ("recipe", "device", "precision") if summary.get(name)]
     if summary.get("finished"):
@@ -57,13 +57,18 @@ def write_finetuning_report(
         subtitle=", ".join(words),
         warnings=summary.get("warnings", ()),
         headline=_headline(summary, heldout),
+        best_step=summary["best_step"] if best else None,
         setting=_setting(summary),
-        finals=[(score(name).title, told(name, value)) for name, value in heldout.items()],
+        finals=[(score(name).title, told(name, best.get(name)), told(name, last.get(name))) for name in heldout],
         heldout=[_heldout_chart(log, name, levels.get(name, {})) for name in heldout if not _is_level(name, heldout)],
         training=_training_charts(log, heldout),
         panels={name.replace("/", " "): _enlarged(picture) for name, picture in panels.items()},
         settings=json.dumps(summary.get("config", {}), indent=2),
     )
+
+
+def _held_out(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if name.startswith(HELD_OUT)}
 
 
 def _headline(summary: Mapping[str, Any], heldout: Mapping[str, float]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from humanpt.cli.app import app
+from humanpt.cli.results import show_finetune
 from humanpt.commands.finetune import load_finetuned
 from humanpt.data.labelled import open_labelled
 from humanpt.engine.checkpoint import Provenance, save_checkpoint
@@ -114,9 +115,25 @@ def test_a_run_leaves_weights_labels_and_a_report_and_says_what_it_came_from(tra
     assert summary["data"]["about"]["dataset"] == "generated"
     assert 0 <= summary["waiting"] <= 1
     assert {"heldout_pa_mpjpe_mm", "heldout_mean_pa_mpjpe_mm", "heldout_pa_pve_mm"} <= set(summary["figures"])
+    assert summary["best_figures"]["heldout_loss"] == summary["best_loss"]
     assert summary["config"]["encoder"]["enc_dim"] == 32  # the weights' own sizes, not the recipe's
     assert summary["config"]["task"]["model"] == "anny-body-small"  # the labels' own
     assert 'src="http' not in (out / "report.html").read_text()
+
+
+def test_the_end_tells_the_figures_of_the_best_and_of_the_last_weights(capsys):
+    measured = {"last": {"heldout_pa_mpjpe_mm": 12.5}, "best": {"heldout_pa_mpjpe_mm": 11.0}}
+    summary = {
+        "figures": measured["last"],
+        "best_figures": measured["best"],
+        "best_step": 250,
+        "best": "best.safetensors",
+    }
+    told = {"task": "hand-mesh", "recipe": "tiny", "init": "random", "labelled": 9, "heldout": 3, "steps": 500}
+    told |= {"pictures_per_second": 1.0, "waiting": None, "warnings": [], "interrupted": False, "report": "report.html"}
+    show_finetune(summary | told)
+    words = " ".join(capsys.readouterr().out.split())
+    assert "best, step 250 last PA-MPJPE 11.00 mm 12.50 mm" in words
 
 
 def test_nobody_is_on_both_sides_of_the_split(trained, people):

@@ -272,6 +272,16 @@ def test_the_error_of_a_guess_is_a_level_and_no_achievement(tmp_path):
     assert "19.50" not in top
 
 
+def test_the_figures_of_the_best_weights_stand_first_and_those_of_the_last_are_named(tmp_path):
+    best = {"best_step": 10, "best_figures": {"heldout_pa_mpjpe_mm": 7.0, "heldout_loss": 1.0}}
+    write_finetuning_report(tmp_path / "report.html", SUMMARY | best, LOG, {})
+    text = text_of(tmp_path / "report.html")
+    assert "7.00 mm PA-MPJPE" in text
+    assert "of the best weights, at step 10" in text
+    assert "best, step 10 last" in text
+    assert "PA-MPJPE 7.00 mm 9.00 mm" in text
+
+
 def test_a_run_without_held_out_pictures_has_a_page(tmp_path):
     write_finetuning_report(tmp_path / "report.html", {"task": "gesture"}, LOG[:1], {})
     assert "Held out" not in text_of(tmp_path / "report.html")
