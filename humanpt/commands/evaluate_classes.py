@@ -6,6 +6,7 @@ Letters: B pictures, C classes.
 from __future__ import annotations
 
 import heapq
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +63,24 @@ def evaluate_classes(
     place_of = torch.tensor([known.index(name) for name in data.class_names])
     scores, mistakes = ClassScores(known), list[tuple[float, int, ClassCase]]()
     report.stage("evaluating", len(chosen.indices), "picture")
-    for batch in reading.batches(chosen.samples(config), collate):
-        chances = predict(network, batch.to(reading.device)).cpu()
-        confidence, predicted = chances.max(dim=1)
-        true = place_of[batch.label]
-        scores.add(predicted, true, confidence)
-        for row in (predicted != true).nonzero()[:, 0].tolist():
-            case = ClassCase(
-                name=data.name(int(batch.number[row])),
-                picture=_picture(batch.pictures[row]),
-                true=known[int(true[row])],
-                predicted=known[int(predicted[row])],
-                confidence=float(confidence[row]),
-            )
-            heapq.heappush(mistakes, (case.confidence, int(batch.number[row]), case))
-            if len(mistakes) > SHOWN:
-                heapq.heappop(mistakes)
-        report.advance(len(batch))
+    with closing(reading.batches(chosen.samples(config), collate)) as batches:
+        for batch in batches:
+            chances = predict(network, batch.to(reading.device)).cpu()
+            confidence, predicted = chances.max(dim=1)
+            true = place_of[batch.label]
+            scores.add(predicted, true, confidence)
+            for row in (predicted != true).nonzero()[:, 0].tolist():
+                case = ClassCase(
+                    name=data.name(int(batch.number[row])),
+                    picture=_picture(batch.pictures[row]),
+                    true=known[int(true[row])],
+                    predicted=known[int(predicted[row])],
+                    confidence=float(confidence[row]),
+                )
+                heapq.heappush(mistakes, (case.confidence, int(batch.number[row]), case))
+                if len(mistakes) > SHOWN:
+                    heapq.heappop(mistakes)
+            report.advance(len(batch))
     result = scores.result()
     card = _card(config, chosen, predictor)
     if page is not None:

@@ -8,6 +8,7 @@ Letters: B pictures, S side of a crop, P points.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,21 +78,22 @@ def evaluate_dense(
     counted = frozenset(chosen.indices.tolist())
     samples, place = chosen.samples(config), 0
     report.stage("evaluating", len(samples), "picture")
-    for batch in reading.batches(samples, collate):
-        found = answers(network, batch.pictures.to(reading.device))
-        part, uv, sure = found.part.cpu(), found.uv.cpu(), found.confidence.cpu()
-        named = batch.label < SOME_PART
-        if batch.uv.any():  # otherwise only points have parts
-            scores.add_pixels(part[named], batch.label[named], sure[named])
-        for row in range(len(batch)):
-            answer = CropAnswer(part[row], uv[row], sure[row], batch.square[row].numpy())
-            person = person_found(answer, batch, row, distances)
-            person = in_company(person, answer, chosen.data, counted, distances)
-            similarity = scores.add(person)
-            ranked = person.overlap if distances is None else similarity
-            picker.add([place], [1 - ranked])
-            place += 1
-        report.advance(len(batch))
+    with closing(reading.batches(samples, collate)) as batches:
+        for batch in batches:
+            found = answers(network, batch.pictures.to(reading.device))
+            part, uv, sure = found.part.cpu(), found.uv.cpu(), found.confidence.cpu()
+            named = batch.label < SOME_PART
+            if batch.uv.any():  # otherwise only points have parts
+                scores.add_pixels(part[named], batch.label[named], sure[named])
+            for row in range(len(batch)):
+                answer = CropAnswer(part[row], uv[row], sure[row], batch.square[row].numpy())
+                person = person_found(answer, batch, row, distances)
+                person = in_company(person, answer, chosen.data, counted, distances)
+                similarity = scores.add(person)
+                ranked = person.overlap if distances is None else similarity
+                picker.add([place], [1 - ranked])
+                place += 1
+            report.advance(len(batch))
     result = scores.result()
     card = _card(config, chosen, variant, distances, predictor)
     notes = [*chosen.notes, *([] if lacking is None else [NO_DISTANCES.format(lacking)])]

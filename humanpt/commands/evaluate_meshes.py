@@ -8,7 +8,8 @@ Letters: B samples, K key points, V vertices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,8 +68,8 @@ class MeshSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self) -> Iterator[tuple[Sequence[Labelled], PredictionBatch]]:
-        """Labels and predictions of all samples, in order."""
+    def batches(self) -> Generator[tuple[Sequence[Labelled], PredictionBatch]]:
+        """Labels and predictions of all samples, in order; closed where it is left early."""
         ...
 
 
@@ -120,8 +121,8 @@ def evaluate_meshes(
     protocol = pose_protocol(benchmark, data.layout, source.layout.keypoint_names, reader.same_mesh, changes)
     measuring = _Measuring(protocol, reader, source.layout.keypoint_names, data.layout.keypoint_names)
     report.stage("evaluating", len(source), "sample")
-    with write_predictions(out / PREDICTIONS, source.layout) as writer:
-        for labels, predicted in source.batches():
+    with write_predictions(out / PREDICTIONS, source.layout) as writer, closing(source.batches()) as batches:
+        for labels, predicted in batches:
             measuring.add(labels, predicted, writer)
             report.advance(len(labels))
         card = _card(source, data, protocol, reader, writer, benchmark, split)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from humanpt.commands.finetune_config import AnyConfig, FinetuneDensePoseConfig, FinetuneMeshConfig
 from humanpt.commands.finetune_data import digest_of
 from humanpt.commands.finetune_families import FAMILIES
+from humanpt.commands.runs import batches_of
 from humanpt.data.labelled import find_data
 from humanpt.data.labelled.class_folders import ClassSet, evaluation_split
 from humanpt.data.labelled.open_dense import find_dense
@@ -23,7 +24,7 @@ from humanpt.data.split import spread
 from humanpt.engine.checkpoint import Header
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import leave_signals_to_the_parent
-from humanpt.errors import ConfigError, InputError
+from humanpt.errors import ConfigError, HumanptError, InputError
 from humanpt.scoring.benchmarks import EVALUATION_SPLITS
 
 HELD_OUT = "held-out"
@@ -46,8 +47,12 @@ class Reading:
         if self.batch < 1 or self.workers < 0:
             raise ConfigError(f"batch is {self.batch} and workers {self.workers}; at least 1 and at least 0")
 
-    def batches(self, samples: Dataset[Any], collate: Callable[[list[Any]], Any]) -> Iterator[Any]:
-        """All samples in order, in batches."""
+    def batches(self, samples: Dataset[Any], collate: Callable[[list[Any]], Any]) -> Generator[Any]:
+        """All samples in order, in batches; to be closed where they are left early, which ends the workers.
+
+        Raises:
+            HumanptError: of some kind, if a sample cannot be read or a worker dies.
+        """
         loader: DataLoader[Any] = DataLoader(
             samples,
             batch_size=self.batch,
@@ -55,7 +60,15 @@ class Reading:
             collate_fn=collate,
             worker_init_fn=leave_signals_to_the_parent,
         )
-        return iter(loader)
+        try:
+            yield from batches_of(loader)
+        except HumanptError as error:  # a worker's comes wrapped in its traceback, of which the last line counts
+            line = str(error).strip().rpartition("\n")[2]
+            raise type(error)(line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise InputError(f"{str(error).splitlines()[0].rstrip('. ')}; try fewer --workers") from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

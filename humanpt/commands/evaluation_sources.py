@@ -7,7 +7,8 @@ Letters: B samples, K key points, V vertices.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +63,12 @@ class NetworkPredictions:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def batches(self) -> Iterator[tuple[Sequence[Labelled], PredictionBatch]]:
+    def batches(self) -> Generator[tuple[Sequence[Labelled], PredictionBatch]]:
         """Labels and predictions of all samples, in order."""
-        for batch, labels in self._reading.batches(_WithLabels(self._samples), _together):
-            found = predict(self._network, batch.to(self._reading.device))
-            yield labels, _as_batch(found, [one.name for one in labels])
+        with closing(self._reading.batches(_WithLabels(self._samples), _together)) as batches:
+            for batch, labels in batches:
+                found = predict(self._network, batch.to(self._reading.device))
+                yield labels, _as_batch(found, [one.name for one in labels])
 
 
 class _WithLabels(Dataset[tuple[MeshSample, Labelled]]):
@@ -134,7 +136,7 @@ class FilePredictions:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def batches(self) -> Iterator[tuple[Sequence[Labelled], PredictionBatch]]:
+    def batches(self) -> Generator[tuple[Sequence[Labelled], PredictionBatch]]:
         """Labels and predictions of all samples, in order."""
         start = 0
         for found in self._predictions.batches(self._batch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -153,11 +153,16 @@ def make_batches(
         worker_init_fn=leave_signals_to_the_parent,
         prefetch_factor=PREFETCH if workers else None,
     )
+    yield from batches_of(loader)
+
+
+def batches_of(loader: DataLoader[Any]) -> Generator[Any]:
+    """A loader's batches; closing the generator, or an error from it, ends the processes that read."""
     stream: Any = iter(loader)
     try:
         yield from stream
     finally:
-        if workers:  # an error's traceback would keep them, and deaf to signals they would keep the program from ending
+        if loader.num_workers:  # an error's traceback would keep them, and deaf to signals they would keep the program
             stream._shutdown_workers()
 
 
