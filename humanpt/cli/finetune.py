@@ -224,14 +224,13 @@ def detection(
     with Bars() as report:
         summary = command.run(
             recipe(subject_of(hand)),
-            [*given({"loop.steps": steps, "seed": seed}), *(overrides or [])],
+            [*given({"loop.steps": steps, "precision": precision, "seed": seed}), *(overrides or [])],
             out,
             report,
             backgrounds=backgrounds,
             cutouts=cutouts,
             cores=cores(),
             device=device,
-            precision=precision or "auto",
             init=init,
             resume=resume,
         )

@@ -8,19 +8,29 @@ A run's folder holds its cut-outs (made once, part by part, by several processes
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
 
 from humanpt import __version__
-from humanpt.commands.runs import CONFIG, SUMMARY, make_batches, new_run, newest_run, refuse_used
+from humanpt.commands.finetune_config import refuse_epochs
+from humanpt.commands.runs import (
+    CONFIG,
+    SUMMARY,
+    header_to_resume,
+    make_batches,
+    new_run,
+    newest_run,
+    outcome,
+    refuse_used,
+)
 from humanpt.config import from_dict, override, to_dict, to_json
 from humanpt.data.detection.backdrops import PLACES, Backdrops
 from humanpt.data.detection.cutout_people import CutOutConfig, make_cutouts
@@ -72,6 +82,8 @@ class FinetuneDetectionConfig:
     """Held-out pictures of a frame's size on which the threshold is chosen."""
     heldout: float = 0.08
     """Share of people, photographs and things that is held out for the figures and the threshold."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What products are computed in; auto takes bf16 where the device multiplies in it."""
     workers: int = 1
     """Processes that compose pictures; generating people takes as many processes as there are cores."""
     threads: int | None = None
@@ -102,7 +114,6 @@ def run(
     cutouts: Path | None = None,
     cores: int = 1,
     device: str = "auto",
-    precision: str = "auto",
     init: Path | None = None,
     resume: bool = False,
 ) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def run(
         backgrounds: a folder of photographs with nobody in them; None leaves rooms and clutter.
         cutouts: where cut-outs are or go; None keeps them in the run's folder.
         cores: processes that generate people.
-        device, precision: as for `choose_device` and `choose_precision`.
+        device: as for `choose_device`.
         init: a checkpoint whose weights to start from.
         resume: go on from the run's last checkpoint.
 
@@ -128,20 +139,20 @@ def run(
     subject = config.task.pictures.subject
     if resume and init is not None:
         raise ConfigError("--resume goes on with the run's own weights; leave out --init")
+    refuse_epochs(change.partition("=")[0].strip() for change in changes)
     where = choose_device(device)
-    how = choose_precision(precision, where)
     name = f"detector-{subject}"
     out = out or (newest_run(name) if resume else new_run(name))
-    last = out / LAST
+    last, header = out / LAST, None
     if resume:
-        if not last.is_file():
-            raise CheckpointError(f"{out}: holds no {LAST}, so nothing was saved there yet; start again without it")
-        config = from_dict(FinetuneDetectionConfig, read_header(last).provenance.config, str(last))
+        header = header_to_resume(out)
+        config = from_dict(FinetuneDetectionConfig, header.provenance.config, str(last))
         if config.task.pictures.subject != subject:
             raise CheckpointError(f"{out}: finds a {config.task.pictures.subject}; resume it with its own subject")
     else:
         refuse_used(out, frozenset({CUTOUTS}))
     config = override(config, changes)
+    how = choose_precision(config.precision, where)
     cutouts = cutouts or out / CUTOUTS
     _generate(config.cutouts, cutouts, cores, report)
     cv2.setNumThreads(1)  # see commands/pretrain.py
@@ -151,9 +162,10 @@ def run(
     training, heldout = _composers(config, CutOuts(cutouts), Backdrops(backgrounds))
     task = DetectionTask(config.task, heldout, config.seed + 1)
     task.model.to(memory_format=torch.channels_last)
-    ledger = _ledger(config, training, backgrounds, cutouts)
-    if resume:
-        ledger["init"] = read_header(last).provenance.ledger["init"]
+    ledger = _ledger(config, training, heldout, backgrounds)
+    if header is not None:
+        _refuse_other_data(header.provenance.ledger, ledger, last)
+        ledger["init"] = header.provenance.ledger["init"]
     elif init is not None:
         report.note(f"{init}: {load_weights(init, task.model).summary()}")
         ledger["init"] = {
@@ -179,7 +191,9 @@ def run(
     )
     report.stage("choosing the threshold", config.frames, "frame")
     network = task.model.average.cpu()
-    save_weights(out / WEIGHTS, network, subject, SCALE_AT, {})
+    with TemporaryDirectory() as folder:  # the run's own file is written once, when its threshold is known
+        save_weights(Path(folder) / WEIGHTS, network, subject, SCALE_AT, {})
+        detector = OwnDetector(subject, DetectConfig(min_score=LOW_SCORE), Path(folder) / WEIGHTS)
     frames = Composer(
         heldout.cutouts,
         heldout.chosen,
@@ -187,7 +201,7 @@ def run(
         replace(config.task.pictures, size=-(-SIDE // COARSEST) * COARSEST),
         heldout.places,
     )
-    figures = _measure(OwnDetector(subject, DetectConfig(min_score=LOW_SCORE), out / WEIGHTS), frames, config, report)
+    figures = _measure(detector, frames, config, report)
     summary = _summary(config, result, figures, ledger, out, describe_device(where), how)
     record = {name: summary[name] for name in ("version", "recipe", "steps", "figures", "data", "config", "licence")}
     save_weights(out / WEIGHTS, network, subject, figures["threshold"], record)
@@ -267,7 +281,7 @@ def _composers(config: FinetuneDetectionConfig, cutouts: CutOuts, backdrops: Bac
 
 
 def _ledger(
-    config: FinetuneDetectionConfig, composer: Composer, backgrounds: Path | None, cutouts: Path
+    config: FinetuneDetectionConfig, training: Composer, heldout: Composer, backgrounds: Path | None
 ) -> dict[str, Any]:
     """What the weights come from; `init` is for the first weights."""
     files = sorted(path for path in backgrounds.rglob("*") if path.is_file()) if backgrounds is not None else []
@@ -277,7 +291,7 @@ def _ledger(
         digest.update(file.read_bytes())
     packages = sorted({file.stem.partition("_")[0] for file in files})
     return {
-        "cutouts": len(composer.cutouts),
+        "cutouts": len(training.chosen) + len(heldout.chosen),
         "people": config.cutouts.people,
         "body_models": "anny-body, anny-hand",
         "photographs": len(files),
@@ -285,6 +299,20 @@ def _ledger(
         "photographs_sha256": digest.hexdigest() if files else None,
         "init": None,
     }
+
+
+def _refuse_other_data(begun: Mapping[str, Any], ledger: Mapping[str, Any], last: Path) -> None:
+    """Refuse to go on with other people or photographs: the ledger would tell of the new ones alone.
+
+    Raises:
+        InputError: if the ledgers tell of different ones.
+    """
+    for what in ("people", "cutouts", "photographs", "photographs_sha256"):
+        if begun[what] != ledger[what]:
+            raise InputError(
+                f"{last}: was begun with other data ({what}: {begun[what]}, now {ledger[what]}); give the same "
+                f"--backgrounds and --cutouts, or begin a new run with --init {last}"
+            )
 
 
 def _summary(
@@ -305,15 +333,10 @@ def _summary(
         "subject": config.task.pictures.subject,
         "device": device,
         "precision": precision,
-        "steps": result.steps,
-        "interrupted": result.interrupted,
-        "stopped_by": result.stopped_by,
-        "seconds": result.seconds,
         "pictures_per_second": result.samples_per_second,
-        "figures": figures,
         "weights": str(out / WEIGHTS),
-        "last": str(result.last),
-        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
         "data": ledger,
         "config": to_dict(config),
+        **outcome(result, (), ()),
+        "figures": figures,  # of the finished detector, not of the log
     }
