@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 .PHONY: help setup quickstart test test-all lint bench clean
 
 help:
-	@echo "make quickstart  set up, run mkpairs and pretrain on the shipped clips, show the pages to open"
+	@echo "make quickstart  set up, run mkpairs and pretrain on the shipped clips and on generated people and hands,"
+	@echo "                 fine-tune the hand network for meshes, show the pages to open"
 	@echo "make test        set up and run the tests;  make test-all adds the slow ones"
 	@echo "make lint        ruff and mypy;             make bench runs the benchmarks"
 
