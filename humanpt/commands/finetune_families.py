@@ -52,6 +52,10 @@ class Family(ABC, Generic[ConfigT, DataT]):
     """The class of its configs."""
     collate: Callable[..., Any]
     """Makes a batch of samples."""
+    samples_type: type[Dataset[Any]]
+    """Samples of the data: (data, indices, config of the task, image size, seed, training=)."""
+    task_type: Callable[..., AnyTask]
+    """Loss, figures and pictures: (config of the task, model, held-out samples)."""
 
     @abstractmethod
     def open(self, config: ConfigT, spec: str | None, report: Report) -> tuple[str, DataT]:
@@ -77,16 +81,18 @@ class Family(ABC, Generic[ConfigT, DataT]):
     def network(self, config: ConfigT) -> nn.Module:
         """The network, its first weights drawn from torch's generator; `trunk` is what pre-trained weights are for."""
 
-    @abstractmethod
     def samples(self, config: ConfigT, data: DataT, indices: Indices, *, training: bool) -> Dataset[Any]:
         """The samples of a run, at stream positions in training and at places otherwise."""
+        make: Callable[..., Dataset[Any]] = self.samples_type
+        return make(data, indices, config.task, config.encoder.image_size, config.seed, training=training)
 
     def start(self, network: nn.Module, samples: Dataset[Any]) -> None:
         """Let predictions begin at what the labels are about, where the head is made for that."""
 
-    @abstractmethod
     def task(self, config: ConfigT, model: Averaged[nn.Module], heldout: Dataset[Any] | None) -> AnyTask:
         """Loss, figures and pictures."""
+        assert heldout is None or isinstance(heldout, self.samples_type)
+        return self.task_type(config.task, model, heldout)
 
     @abstractmethod
     def about(self, data: DataT) -> Mapping[str, Any]:
@@ -98,6 +104,7 @@ class MeshFamily(Family[FinetuneMeshConfig, LabelledSet]):
 
     config_type = FinetuneMeshConfig
     collate = staticmethod(mesh_recovery.collate)
+    samples_type, task_type = mesh_recovery.MeshSamples, mesh_recovery.MeshTask
 
     def open(self, config: FinetuneMeshConfig, spec: str | None, report: Report) -> tuple[str, LabelledSet]:
         """A data set by NAME:ROOT or folder."""
@@ -132,23 +139,16 @@ class MeshFamily(Family[FinetuneMeshConfig, LabelledSet]):
 
     def samples(
         self, config: FinetuneMeshConfig, data: LabelledSet, indices: Indices, *, training: bool
-    ) -> mesh_recovery.MeshSamples:
-        """Crops with their cameras."""
+    ) -> Dataset[Any]:
+        """Crops with their cameras, of what is held out so many at most."""
         indices = indices if training else spread(indices, config.heldout_pictures)
-        return mesh_recovery.MeshSamples(
-            data, indices, config.task, config.encoder.image_size, config.seed, training=training
-        )
+        return super().samples(config, data, indices, training=training)
 
     def start(self, network: nn.Module, samples: Dataset[Any]) -> None:
         """Begin at the mean pose of the labels."""
         assert isinstance(network, MeshNetwork)
         assert isinstance(samples, mesh_recovery.MeshSamples)
         network.start_at(samples.means())
-
-    def task(self, config: FinetuneMeshConfig, model: Averaged[Any], heldout: Dataset[Any] | None) -> AnyTask:
-        """Mesh recovery."""
-        assert heldout is None or isinstance(heldout, mesh_recovery.MeshSamples)
-        return mesh_recovery.MeshTask(config.task, model, heldout)
 
     def about(self, data: LabelledSet) -> Mapping[str, Any]:
         """The layout."""
@@ -160,6 +160,7 @@ class DensePoseFamily(Family[FinetuneDensePoseConfig, DenseSet]):
 
     config_type = FinetuneDensePoseConfig
     collate = staticmethod(dense_pose.collate)
+    samples_type, task_type = dense_pose.DensePoseSamples, dense_pose.DensePoseTask
 
     def open(self, config: FinetuneDensePoseConfig, spec: str | None, report: Report) -> tuple[str, DenseSet]:
         """Generated people, or DensePose-COCO."""
@@ -177,19 +178,6 @@ class DensePoseFamily(Family[FinetuneDensePoseConfig, DenseSet]):
         """Trunk and dense head."""
         return dense_pose.DensePoseNetwork(Trunk(config.encoder), config.task)
 
-    def samples(
-        self, config: FinetuneDensePoseConfig, data: DenseSet, indices: Indices, *, training: bool
-    ) -> dense_pose.DensePoseSamples:
-        """Crops with maps or points."""
-        return dense_pose.DensePoseSamples(
-            data, indices, config.task, config.encoder.image_size, config.seed, training=training
-        )
-
-    def task(self, config: FinetuneDensePoseConfig, model: Averaged[Any], heldout: Dataset[Any] | None) -> AnyTask:
-        """Dense pose."""
-        assert heldout is None or isinstance(heldout, dense_pose.DensePoseSamples)
-        return dense_pose.DensePoseTask(config.task, model, heldout)
-
     def about(self, data: DenseSet) -> Mapping[str, Any]:
         """The layout."""
         return asdict(data.layout)
@@ -200,6 +188,7 @@ class ClassesFamily(Family[FinetuneClassesConfig, ClassSet]):
 
     config_type = FinetuneClassesConfig
     collate = staticmethod(classification.collate)
+    samples_type, task_type = classification.ClassesSamples, classification.ClassesTask
 
     def open(self, config: FinetuneClassesConfig, spec: str | None, report: Report) -> tuple[str, ClassSet]:
         """A folder per class, or a table; the split for training where there are splits."""
@@ -224,19 +213,6 @@ class ClassesFamily(Family[FinetuneClassesConfig, ClassSet]):
     def network(self, config: FinetuneClassesConfig) -> nn.Module:
         """Trunk and linear map."""
         return classification.ClassesNetwork(Trunk(config.encoder), config.task)
-
-    def samples(
-        self, config: FinetuneClassesConfig, data: ClassSet, indices: Indices, *, training: bool
-    ) -> classification.ClassesSamples:
-        """Pictures with a class each."""
-        return classification.ClassesSamples(
-            data, indices, config.task, config.encoder.image_size, config.seed, training=training
-        )
-
-    def task(self, config: FinetuneClassesConfig, model: Averaged[Any], heldout: Dataset[Any] | None) -> AnyTask:
-        """Classification."""
-        assert heldout is None or isinstance(heldout, classification.ClassesSamples)
-        return classification.ClassesTask(config.task, model, heldout)
 
     def about(self, data: ClassSet) -> Mapping[str, Any]:
         """Where the pictures are, and the classes."""
