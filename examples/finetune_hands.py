@@ -42,7 +42,7 @@ def main(
     with Bars() as report:
         data = None if pairs is None else str(pairs)
         summary = finetune.run(config, [f"loop.steps={steps}"], data, out / "run", report, init=init)
-    figures = summary["figures"]
+    figures = summary["best_figures"]
     print(
         f"held-out hands, after a similarity fit: {figures['heldout_pa_mpjpe_mm']:.1f} mm, where the mean pose scores "
         f"{figures['heldout_mean_pa_mpjpe_mm']:.1f} mm; see {summary['report']}"

@@ -84,7 +84,7 @@ def draw_hands(run: Path) -> list[Path]:
 
 def tell_meshes(run: Path, pictures: Sequence[Path]) -> str:
     """The pictures and the held-out errors, as HTML; a run begins at the mean pose, and its log with what that has."""
-    figures = json.loads((run / "summary.json").read_text())["figures"]
+    figures = json.loads((run / "summary.json").read_text())["best_figures"]
     mean = json.loads((run / "log.jsonl").read_text().splitlines()[0])
     images = "".join(f"<img src='{run.name}/{picture.name}' alt='a frame with meshes'>" for picture in pictures)
     return (
