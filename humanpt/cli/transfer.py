@@ -76,9 +76,11 @@ def transfer(
         print_json(document)
     else:
         from humanpt.pages.scores import score
-        from humanpt.pages.transfer import heading, rows
+        from humanpt.pages.transfer import heading, rows, unfinished
 
         for figure in document["tables"]:
             print_table(f"{task}: {score(figure).title}", heading(document), rows(document, figure))
+        if text := unfinished(document):
+            print_line(text)
         print_line(f"open the report: {document['report']}")
     leave_if_stopped(document)
