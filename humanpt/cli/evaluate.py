@@ -76,8 +76,9 @@ def evaluate(
         typer.Option(help="Range of the PCK curve in mm, such as 20 50.", show_default="the benchmark's"),
     ] = None,
     gps: Annotated[
-        Literal["one-k", "k-per-part"], typer.Option(help="Variant of GPS; their figures do not compare.")
-    ] = "one-k",
+        Literal["one-k", "k-per-part"] | None,
+        typer.Option(help="Variant of GPS; their figures do not compare.", show_default="one-k"),
+    ] = None,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Write OUT/report.html.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples looked at together.")] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,

@@ -82,7 +82,7 @@ def read_results(folder: Path) -> Found:
     """What an evaluation left.
 
     Raises:
-        InputError: if there is nothing, or more than one evaluation of a run.
+        InputError: if there is nothing, more than one evaluation of a run, or files of different evaluations.
     """
     places = [folder] if (folder / CARD).is_file() else sorted(path.parent for path in folder.glob(f"eval-*/{CARD}"))
     if not places:
@@ -94,13 +94,11 @@ def read_results(folder: Path) -> Found:
         card, results = (json.loads((places[0] / name).read_text()) for name in (CARD, RESULTS))
     except (OSError, ValueError) as error:
         raise InputError(f"{places[0]}: its results cannot be read ({error}); evaluate again") from None
-    predictions = places[0] / PREDICTIONS
-    return Found(
-        places[0],
-        from_dict(Card, card, str(places[0] / CARD)),
-        results,
-        Predictions(predictions) if predictions.is_file() else None,
-    )
+    protocol, path = from_dict(Card, card, str(places[0] / CARD)), places[0] / PREDICTIONS
+    predictions = Predictions(path) if path.is_file() else None
+    if predictions is not None and predictions.sha256 != protocol.predictions_sha256:
+        raise InputError(f"{path}: not the predictions that {CARD} tells of; evaluate again")
+    return Found(places[0], protocol, results, predictions)
 
 
 def _names(found: list[Found]) -> list[str]:

@@ -20,15 +20,15 @@ from humanpt.commands.evaluate_dense import evaluate_dense
 from humanpt.commands.evaluate_meshes import PREDICTIONS, REPORT, MeshSource, evaluate_meshes
 from humanpt.commands.evaluation_samples import HELD_OUT, Chosen, Reading, choose_samples
 from humanpt.commands.evaluation_sources import FilePredictions, NetworkPredictions, PredJson
-from humanpt.commands.finetune_config import FinetuneDensePoseConfig, FinetuneMeshConfig
+from humanpt.commands.finetune_config import FinetuneDensePoseConfig, FinetuneMeshConfig, Kind
 from humanpt.commands.finetune_network import load_finetuned
 from humanpt.data.labelled import READERS, find_data, open_labelled
 from humanpt.data.labelled.open_dense import MARKS as DENSE
 from humanpt.data.records import SubjectKind
-from humanpt.engine.loop import BEST
+from humanpt.engine.loop import BEST, LAST
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device, describe_device
-from humanpt.errors import ConfigError, InputError
+from humanpt.errors import ConfigError, InputError, OutputError
 from humanpt.files import write_json
 from humanpt.metrics.dense import Variant
 from humanpt.models.mesh_heads import MeshNetwork
@@ -57,8 +57,8 @@ class EvaluateConfig:
     """Measure so many samples at most, spread evenly."""
     changes: Changes = field(default_factory=Changes)
     """Of the benchmark's rules."""
-    variant: Variant = "one-k"
-    """Of GPS, for dense pose."""
+    variant: Variant | None = None
+    """Of GPS, for dense pose; none takes one k for all."""
     submission: bool = False
     """Whether to write what the benchmark's server takes, too."""
     page: bool = True
@@ -85,6 +85,25 @@ class EvaluateConfig:
         named = self.data is not None and self.data.partition(":")[0] in READERS
         return f"{self.benchmark}:{self.data}" if self.benchmark in READERS and not named else self.data
 
+    def refuse_idle(self, kind: Kind) -> None:
+        """Refuse what would change nothing of the figures of a task.
+
+        Raises:
+            ConfigError: naming the option.
+        """
+        meshes, dense = kind in ("hand-mesh", "body-mesh"), kind == "dense-pose"
+        idle = {
+            f"--benchmark {self.benchmark}": self.benchmark is not None
+            and self.benchmark not in (READERS if meshes else DENSE if dense else ()),
+            "--reflections": self.changes.reflections is not None and not meshes,
+            "--pck": self.changes.pck_mm is not None and not meshes,
+            "--gps": self.variant is not None and not dense,
+            "--submission": self.submission and not meshes,
+        }
+        for option, given in idle.items():
+            if given:
+                raise ConfigError(f"{option}: is not for {kind}, whose figures it does not change; leave it out")
+
 
 def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, device: str = "auto") -> dict[str, Any]:
     """Measure a fine-tuned network.
@@ -104,15 +123,18 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
     """
     where = choose_device(device)
     reading = Reading(device=where, batch=config.batch, workers=config.workers)
-    settings, network, header = load_finetuned(run, where)
-    if config.submission and not isinstance(settings, FinetuneMeshConfig):
-        raise ConfigError(f"{settings.kind}: no server takes predictions of this task; leave out --submission")
-    chosen = choose_samples(settings, header, config.spec, config.split, config.most, report)
     folder = run if run.is_dir() else run.parent
+    usual = folder / (BEST if (folder / BEST).is_file() else LAST)
+    checkpoint = usual if run.is_dir() else run
+    settings, network, header = load_finetuned(checkpoint, where)
+    config.refuse_idle(settings.kind)
+    chosen = choose_samples(settings, header, folder, config.spec, config.split, config.most, report)
     benchmark = config.benchmark or chosen.dataset
-    out = out or folder / f"eval-{benchmark}-{chosen.split}"
+    which = "" if checkpoint.name == usual.name else f"-{checkpoint.stem}"
+    which += "" if config.most is None else f"-most-{config.most}"
+    out = out or folder / f"eval-{benchmark}-{chosen.split}{which}"
     page = out / REPORT if config.page else None
-    if chosen.split == HELD_OUT and run.is_dir() and (run / BEST).is_file():
+    if chosen.split == HELD_OUT and checkpoint.name == BEST:
         chosen = replace(chosen, notes=(*chosen.notes, CHOSEN_BY_THESE))
     predictor, begun = f"{run}, step {header.step}", time.monotonic()
     if isinstance(settings, FinetuneMeshConfig):
@@ -121,10 +143,11 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
             source, chosen, config, benchmark, out, report, f"{folder.name} on {benchmark}"
         )
     elif isinstance(settings, FinetuneDensePoseConfig):
-        card, figures, details = evaluate_dense(
-            settings, network, chosen, config.variant, reading, page, report, predictor
-        )
+        _clear(out)
+        variant = config.variant or "one-k"
+        card, figures, details = evaluate_dense(settings, network, chosen, variant, reading, page, report, predictor)
     else:
+        _clear(out)
         card, figures, details = evaluate_classes(settings, network, chosen, reading, page, report, predictor)
     about: dict[str, Any] = {
         "run": str(run),
@@ -155,6 +178,7 @@ def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report
     if config.data is None or config.spec is None:
         raise ConfigError("--predictions are compared with labels; add --data NAME:FOLDER")
     read = PredJson(predictions) if predictions.suffix == ".json" else Predictions(predictions)
+    config.refuse_idle("hand-mesh" if read.layout.subject == "hand" else "body-mesh")
     split = config.split or EVALUATION_SPLITS.get(find_data(config.spec)[0])
     if split == HELD_OUT:
         raise ConfigError(f"--split {HELD_OUT} is known to a run alone; evaluate the run")
@@ -186,6 +210,7 @@ def _meshes(
 ) -> tuple[Card, dict[str, float], dict[str, Any]]:
     if config.submission:
         refuse_unfit(benchmark, source.layout)
+    _clear(out)
     found = evaluate_meshes(
         source,
         chosen.data,
@@ -200,6 +225,21 @@ def _meshes(
         notes=chosen.notes,
     )
     return found.card, found.result.figures, found.details
+
+
+def _clear(out: Path) -> None:
+    """Remove what an evaluation before left in its folder, so that what a stopped one leaves there is all its own.
+
+    Raises:
+        OutputError: if the folder is that of a run, or a file cannot be removed.
+    """
+    if (out / LAST).is_file():
+        raise OutputError(f"{out}: holds a run, whose report would be replaced; choose another --out")
+    for name in (CARD, RESULTS, REPORT, PREDICTIONS, SUBMISSION):
+        try:
+            (out / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{out / name}: cannot be replaced ({error.strerror}); choose another --out") from None
 
 
 def _submitted(config: EvaluateConfig, chosen: Chosen, benchmark: str, out: Path) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator
+import json
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from humanpt.commands.finetune import LABELS
 from humanpt.commands.finetune_config import AnyConfig, FinetuneDensePoseConfig, FinetuneMeshConfig
 from humanpt.commands.finetune_data import digest_of
 from humanpt.commands.finetune_families import FAMILIES
@@ -29,7 +31,8 @@ from humanpt.scoring.benchmarks import EVALUATION_SPLITS
 
 HELD_OUT = "held-out"
 """The split of the samples that a run held out from its training."""
-SEEN = "The run may have been trained on some of these samples, so its figures say little of others."
+MAY_BE_SEEN = "The run may have been trained on some of these samples, so its figures say little of others."
+SEEN = "The run was trained on {:,} of these {:,} samples, by their names, so its figures say little of others."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +106,20 @@ class Chosen:
 
 
 def choose_samples(
-    config: AnyConfig, header: Header, spec: str | None, split: str | None, most: int | None, report: Report
+    config: AnyConfig,
+    header: Header,
+    folder: Path,
+    spec: str | None,
+    split: str | None,
+    most: int | None,
+    report: Report,
 ) -> Chosen:
     """Find the samples.
 
     Args:
         config: of the run that is measured.
         header: of its checkpoint.
+        folder: of the run, where it wrote down what it was trained on.
         spec: a folder, or NAME:FOLDER; None takes the data of the run.
         split: by the owners' name, or `HELD_OUT`; None takes the part for evaluation of data that are named, else what
             the run held out of its own data, else all.
@@ -138,19 +148,44 @@ def choose_samples(
             "learned; bring those back, or name other data with --data"
         )
     part = str(data.part if isinstance(data, ClassSet) else data.layout.split)
-    trained = header.provenance.ledger["about"].get("split")
-    seen = its_own and not held_out and (part == trained or part != _official(config, spec))
     if most is not None:
         indices = spread(indices, most)
-    dataset = str(family.about(data)["dataset"])
+    about, trained = family.about(data), header.provenance.ledger["about"]
+    names = _trained_on(folder, header)
+    if names is None:
+        other_part = part != trained.get("split") and part == _official(config, spec)
+        notes = (MAY_BE_SEEN,) if its_own and not held_out and not other_part else ()
+    else:
+        same_set = all(about.get(key) == trained.get(key) for key in ("dataset", "subject"))
+        seen = _count_seen(data, indices, names if same_set else [], [place_of(own) / name for name in names])
+        notes = (SEEN.format(seen, len(indices)),) if seen else ()
     return Chosen(
         spec=spec,
-        dataset=dataset,
+        dataset=str(about["dataset"]),
         split=HELD_OUT if held_out else part,
         data=data,
         indices=indices,
-        notes=(SEEN,) if seen else (),
+        notes=notes,
     )
+
+
+def _trained_on(folder: Path, header: Header) -> list[str] | None:
+    """Names of the samples that a run was trained on; None where its folder does not tell, or tells of another run."""
+    try:
+        names = [str(name) for name in json.loads((folder / LABELS).read_text())["names"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return names if digest == header.provenance.ledger["training"]["sha256"] else None
+
+
+def _count_seen(data: Any, indices: NDArray[np.int64], names: Sequence[str], files: Sequence[Path]) -> int:
+    """How many of the samples have one of the names; of pictures in folders also how many are one of the files."""
+    known, numbers = set(names), indices.tolist()
+    if not isinstance(data, ClassSet):
+        return sum(data.name(number) in known for number in numbers)
+    places = {file.resolve() for file in files}
+    return sum(data.name(number) in known or data.paths[number].resolve() in places for number in numbers)
 
 
 def _official(config: AnyConfig, spec: str) -> str | None:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import cv2
 import h5py
@@ -13,11 +14,14 @@ import torch
 from typer.testing import CliRunner
 
 from humanpt.cli.app import app
+from humanpt.commands.evaluate import EvaluateConfig
 from humanpt.commands.evaluation_samples import choose_samples
 from humanpt.commands.finetune_network import load_finetuned
 from humanpt.config import from_dict
 from humanpt.data.labelled import open_labelled
 from humanpt.engine.report import Silent
+from humanpt.errors import ConfigError
+from humanpt.scoring.benchmarks import Changes
 from humanpt.scoring.card import Card
 from humanpt.scoring.predictions import Predictions
 from humanpt.tasks.mesh_recovery import MeshTask
@@ -96,7 +100,7 @@ def score(tmp_path, root, keypoints, vertices, *words):
 def test_a_run_is_measured_on_what_it_held_out_as_in_its_training(run):
     found = done(evaluate(run))
     settings, network, header = load_finetuned(run, torch.device("cpu"))
-    chosen = choose_samples(settings, header, None, None, None, Silent())
+    chosen = choose_samples(settings, header, run, None, None, None, Silent())
     assert found["split"] == "held-out"
     assert 0 < found["samples"] == len(chosen.indices) < 12
     expected = MeshTask(settings.task, network, chosen.samples(settings)).evaluate()
@@ -211,7 +215,77 @@ def test_named_data_are_measured_on_their_part_for_evaluation_though_the_run_hel
     assert (own["split"], own["samples"]) == ("held-out", 8)
     assert "was chosen by its loss on these samples" in own["details"]["notes"][0]
     trained = done(evaluate(run, "--split", "training"))
-    assert "may have been trained on" in trained["details"]["notes"][0]
+    assert "was trained on 8 of these 16 samples" in trained["details"]["notes"][0]
+
+
+def test_what_a_run_was_trained_on_is_known_by_any_path(run, people, others, tmp_path):
+    shutil.copytree(people, tmp_path / "deep" / "copy")
+    shutil.copy(run / "last.safetensors", tmp_path)  # without the names of what it learned from
+    count, out = json.loads((run / "labels.json").read_text())["count"], tmp_path / "out"
+    copied = done(evaluate(run, "--data", tmp_path / "deep", "--out", out))
+    assert f"was trained on {count} of these 12 samples" in copied["details"]["notes"][0]
+    assert not done(evaluate(run, "--data", others, "--out", out))["details"]["notes"]
+    alone = done(evaluate(tmp_path / "last.safetensors", "--data", people, "--split", "all", "--out", out))
+    assert "may have been trained" in alone["details"]["notes"][0]
+
+
+def test_pictures_that_a_classifier_was_trained_on_are_known_by_their_files(tmp_path):
+    write_classes(tmp_path / "set" / "train", ("a", "b"))
+    write_classes(tmp_path / "set" / "test", ("a", "b"), count=2)
+    run = finetuned("gesture", tmp_path / "set", tmp_path / "run")
+    count = json.loads((run / "labels.json").read_text())["count"]
+    found = done(evaluate(run, "--data", tmp_path / "set" / "train"))
+    assert f"was trained on {count} of these 12 samples" in found["details"]["notes"][0]
+
+
+def test_checkpoints_and_parts_have_folders_of_their_own_and_the_best_was_chosen_by_what_is_held_out(run):
+    folders = {}
+    for words in (("",), ("best.safetensors",), ("last.safetensors",), ("", "--most", 2)):
+        found = done(evaluate(run / words[0], *words[1:]))
+        folders[words] = Path(found["out"]).name
+        chosen = any("was chosen by its loss" in note for note in found["details"]["notes"])
+        assert chosen == (words[0] != "last.safetensors")
+    names = ["", "", "-last", "-most-2"]
+    assert list(folders.values()) == [f"eval-generated-held-out{name}" for name in names]
+
+
+def test_a_folder_never_holds_files_of_two_evaluations(run, others, evaluated, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(run / "eval-others", out)
+    (out / "submission.zip").write_bytes(b"old")
+    (out / "mine.txt").write_bytes(b"kept")
+    done(evaluate(run, "--data", others, "--out", out, "--most", 2))
+    names = ["card.json", "mine.txt", "predictions.h5", "results.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    shutil.copy(run / "eval-others" / "predictions.h5", out)
+    one_line_error(evaluate("--compare", out, out), "predictions.h5: not the predictions that card.json tells of")
+    monkeypatch.setattr("humanpt.commands.evaluate.evaluate_meshes", stopped)
+    assert evaluate(run, "--data", others, "--out", out).exit_code == 130
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    one_line_error(evaluate(run, "--data", others, "--out", run), "holds a run", "choose another --out")
+
+
+def stopped(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "option"),
+    [
+        ("gesture", {"changes": Changes(reflections=False)}, "--reflections"),
+        ("grasp", {"changes": Changes(pck_mm=(20, 50))}, "--pck"),
+        ("gesture", {"variant": "one-k"}, "--gps"),
+        ("gesture", {"benchmark": "freihand", "data": "x"}, "--benchmark freihand"),
+        ("hand-mesh", {"variant": "one-k"}, "--gps"),
+        ("body-mesh", {"benchmark": "densepose-coco", "data": "x"}, "--benchmark densepose-coco"),
+        ("dense-pose", {"benchmark": "3dpw", "data": "x"}, "--benchmark 3dpw"),
+        ("dense-pose", {"changes": Changes(reflections=True)}, "--reflections"),
+        ("dense-pose", {"changes": Changes(pck_mm=(20, 50))}, "--pck"),
+    ],
+)
+def test_an_option_of_another_task_is_refused(kind, config, option):
+    with pytest.raises(ConfigError, match=f"^{option}: is not for {kind}"):
+        EvaluateConfig(**config).refuse_idle(kind)
 
 
 def write_classes(root, names, count=6):
@@ -328,6 +402,7 @@ def test_what_cannot_be_measured_is_told_in_one_line(run, others, freihand, tmp_
     wanted = evaluate(run, "--data", freihand, "--submission", "--out", tmp_path / "for-the-server")
     one_line_error(wanted, "freihand: the server wants mano's vertices, not anny-hand's")
     assert not (tmp_path / "for-the-server").exists()  # told before anything is measured
+    one_line_error(evaluate(run, "--gps", "one-k"), "--gps: is not for hand-mesh", "leave it out")
     one_line_error(evaluate(run, "--predictions", "x.h5"), "give a RUN, or --predictions FILE")
     one_line_error(evaluate("--compare", tmp_path, run), "holds no results of an evaluation")
     damaged = run / "eval-others" / "predictions.h5"
