@@ -488,7 +488,7 @@ def _document(comparison: Comparison, settings: Mapping[str, Any]) -> dict[str, 
         "asked": len(comparison.jobs),
         "interrupted": len(outcomes) < len(comparison.jobs),
         "outcomes": [outcome._asdict() for outcome in outcomes],
-        "tables": {figure: summarise(outcomes, figure) for figure in compared},
+        "tables": {figure: summarise(outcomes, figure) for figure in compared if outcomes},
         "settings": settings,
         "report": str(comparison.out / REPORT),
     }
