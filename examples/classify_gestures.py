@@ -34,8 +34,11 @@ def main(
         for fold in range(folds):
             run = out / f"fold-{fold}"
             changes = [f"loop.steps={steps}", "loop.batch_size=16", f"task.folds={folds}", f"task.fold={fold}"]
-            finetune.run(config, changes, str(pictures), run, report, init=init)
-            details = evaluate.run(run, EvaluateConfig(), None, report)["details"]
+            trained = finetune.run(config, changes, str(pictures), run, report, init=init)
+            if trained["interrupted"]:
+                raise typer.Exit(130)
+            # The last weights, for the best are chosen by their loss on the very pictures that are counted here.
+            details = evaluate.run(Path(trained["last"]), EvaluateConfig(), None, report)["details"]
             confusion, names = confusion + np.array(details["confusion"]), details["class_names"]
     rows = [(name, *counts) for name, counts in zip(names, confusion.astype(int).tolist(), strict=True)]
     print_table("rows are what is shown, columns what was said", ("", *names), rows)

@@ -50,7 +50,7 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Measure this file, a predictions.h5 or FreiHAND's pred.json; no run.", show_default=False),
+        typer.Option(help="Measure this file, a predictions.h5 or a server's pred.json; no run.", show_default=False),
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,

@@ -164,7 +164,7 @@ def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report
     """Measure a file of predictions of meshes or key points.
 
     Args:
-        predictions: `predictions.h5` of an evaluation, or a `pred.json` as FreiHAND's server takes it.
+        predictions: `predictions.h5` of an evaluation, or a `pred.json` as the benchmark's server takes it.
         config: what is measured; its data must be named.
         out: folder of the results; None puts it beside the file.
         report: told how far it is.
@@ -177,9 +177,11 @@ def run_file(predictions: Path, config: EvaluateConfig, out: Path | None, report
     """
     if config.data is None or config.spec is None:
         raise ConfigError("--predictions are compared with labels; add --data NAME:FOLDER")
-    read = PredJson(predictions) if predictions.suffix == ".json" else Predictions(predictions)
+    theirs = find_data(config.spec)[0]
+    json_of = config.benchmark or theirs
+    read = PredJson(predictions, json_of) if predictions.suffix == ".json" else Predictions(predictions)
     config.refuse_idle("hand-mesh" if read.layout.subject == "hand" else "body-mesh")
-    split = config.split or EVALUATION_SPLITS.get(find_data(config.spec)[0])
+    split = config.split or EVALUATION_SPLITS.get(theirs)
     if split == HELD_OUT:
         raise ConfigError(f"--split {HELD_OUT} is known to a run alone; evaluate the run")
     data = open_labelled(config.spec, split, subject=cast(SubjectKind, read.layout.subject))

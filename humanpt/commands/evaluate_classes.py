@@ -5,6 +5,7 @@ Letters: B pictures, C classes.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from contextlib import closing
 from pathlib import Path
@@ -61,11 +62,12 @@ def evaluate_classes(
     if strange:
         raise InputError(f"{chosen.spec}: has the class {strange[0]}, the network knows {', '.join(known)}")
     place_of = torch.tensor([known.index(name) for name in data.class_names])
-    scores, mistakes = ClassScores(known), list[tuple[float, int, ClassCase]]()
+    scores, mistakes, digest = ClassScores(known), list[tuple[float, int, ClassCase]](), hashlib.sha256()
     report.stage("evaluating", len(chosen.indices), "picture")
     with closing(reading.batches(chosen.samples(config), collate)) as batches:
         for batch in batches:
             chances = predict(network, batch.to(reading.device)).cpu()
+            digest.update(chances.numpy().tobytes())
             confidence, predicted = chances.max(dim=1)
             true = place_of[batch.label]
             scores.add(predicted, true, confidence)
@@ -82,7 +84,7 @@ def evaluate_classes(
                     heapq.heappop(mistakes)
             report.advance(len(batch))
     result = scores.result()
-    card = _card(config, chosen, predictor)
+    card = _card(config, chosen, predictor, digest.hexdigest())
     if page is not None:
         write_class_report(
             page,
@@ -99,7 +101,7 @@ def evaluate_classes(
     return card, result.figures, details | {"notes": list(chosen.notes)}
 
 
-def _card(config: FinetuneClassesConfig, chosen: Chosen, predictor: str) -> Card:
+def _card(config: FinetuneClassesConfig, chosen: Chosen, predictor: str, predictions_sha256: str) -> Card:
     return Card(
         benchmark="classes",
         dataset=chosen.dataset,
@@ -110,6 +112,7 @@ def _card(config: FinetuneClassesConfig, chosen: Chosen, predictor: str) -> Card
         crops={"picture": "whole pictures"}.get(config.task.crop, f"our detector of a {config.task.crop}"),
         rules={"classes": list(config.task.class_names)},
         predictor=predictor,
+        predictions_sha256=predictions_sha256,
     )
 
 

@@ -8,6 +8,7 @@ Letters: B pictures, S side of a crop, P points.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from humanpt.body.geodesics import Distances, surface_distances
-from humanpt.commands.evaluation_samples import Chosen, Reading
+from humanpt.commands.evaluation_samples import Chosen, Reading, described
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig
 from humanpt.data.labelled.densepose_distances import SITE, DensePoseDistances, missing_file
 from humanpt.engine.report import Report
@@ -74,7 +75,7 @@ def evaluate_dense(
     if tuple(layout.part_names) != tuple(task.part_names) or layout.charts != task.charts:
         raise InputError(f"{chosen.spec}: labels on charts of {layout.charts}, the network answers on {task.charts}")
     distances, lacking = _distances(chosen)
-    scores, picker = DenseScores(variant, len(task.part_names)), CasePicker()
+    scores, picker, digest = DenseScores(variant, len(task.part_names)), CasePicker(), hashlib.sha256()
     counted = frozenset(chosen.indices.tolist())
     samples, place = chosen.samples(config), 0
     report.stage("evaluating", len(samples), "picture")
@@ -82,6 +83,7 @@ def evaluate_dense(
         for batch in batches:
             found = answers(network, batch.pictures.to(reading.device))
             part, uv, sure = found.part.cpu(), found.uv.cpu(), found.confidence.cpu()
+            digest.update(torch.cat((part[:, None], uv, sure[:, None]), dim=1).float().numpy().tobytes())
             named = batch.label < SOME_PART
             if batch.uv.any():  # otherwise only points have parts
                 scores.add_pixels(part[named], batch.label[named], sure[named])
@@ -95,7 +97,7 @@ def evaluate_dense(
                 place += 1
             report.advance(len(batch))
     result = scores.result()
-    card = _card(config, chosen, variant, distances, predictor)
+    card = _card(config, chosen, variant, distances, predictor, digest.hexdigest())
     notes = [*chosen.notes, *([] if lacking is None else [NO_DISTANCES.format(lacking)])]
     notes += [OF_HANDS] if config.subject == "hand" else []
     per_part = {task.part_names[number - 1]: value for number, value in result.per_part.items()}
@@ -163,11 +165,12 @@ def _card(
     variant: Variant,
     distances: Distances | None,
     predictor: str,
+    predictions_sha256: str,
 ) -> Card:
     layout = chosen.data.layout
     return Card(
         benchmark="dense-pose",
-        dataset=layout.dataset,
+        dataset=described(chosen.data),
         split=chosen.split,
         count=len(chosen.indices),
         samples_sha256=chosen.sha256,
@@ -175,6 +178,7 @@ def _card(
         mesh=layout.charts,
         crops="squares from the labels, one person each",
         rules={
+            "picture size": f"{config.encoder.image_size} px, in which figures are taken",
             "gps": {"one-k": f"one k of {ONE_K} m", "k-per-part": "a k for each coarse part"}[variant],
             "geodesics": "none" if distances is None else distances.origin,
             "points": f"the labelled ones, or {POINTS} pixels spread over the body",
@@ -185,4 +189,5 @@ def _card(
         },
         labels_licence=layout.licence,
         predictor=predictor,
+        predictions_sha256=predictions_sha256,
     )

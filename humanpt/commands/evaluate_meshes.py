@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from humanpt.commands.evaluation_samples import described
 from humanpt.commands.evaluation_truth import TruthReader, drawable, make_case, part_errors
 from humanpt.data.labelled.record import Labelled, LabelledSet
 from humanpt.engine.report import Report
@@ -54,16 +55,6 @@ class MeshSource(Protocol):
     @property
     def layout(self) -> PredictionLayout:
         """What they are told in."""
-        ...
-
-    @property
-    def crops(self) -> str:
-        """What decides which part of a picture was seen."""
-        ...
-
-    @property
-    def focal(self) -> str:
-        """Where the focal lengths come from, by which depths were told."""
         ...
 
     def __len__(self) -> int: ...
@@ -213,7 +204,7 @@ def _card(
     meshes = predicted or "" if reader.same_mesh else " against ".join(str(name) for name in (predicted, true) if name)
     return Card(
         benchmark=benchmark,
-        dataset=data.layout.dataset,
+        dataset=described(data),
         split=split,
         count=writer.count,
         samples_sha256=writer.names_sha256,
@@ -225,8 +216,8 @@ def _card(
         root=protocol.root if "root" in protocol.alignments else (),
         alignment=alignment_text(protocol),
         reflections=protocol.mirror,
-        crops=source.crops,
-        focal=source.focal,
+        crops=source.layout.crops,
+        focal=source.layout.focal,
         rules=rules_of(protocol),
         labels_licence=data.layout.licence,
         predictor=source.layout.predictor,

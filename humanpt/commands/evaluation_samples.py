@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,11 @@ from humanpt.commands.finetune_families import FAMILIES
 from humanpt.commands.runs import batches_of
 from humanpt.data.labelled import find_data
 from humanpt.data.labelled.class_folders import ClassSet, evaluation_split
+from humanpt.data.labelled.dense import DenseSet
+from humanpt.data.labelled.generated import GeneratedSet
+from humanpt.data.labelled.generated_dense import GeneratedDense
 from humanpt.data.labelled.open_dense import find_dense
+from humanpt.data.labelled.record import LabelledSet
 from humanpt.data.split import spread
 from humanpt.engine.checkpoint import Header
 from humanpt.engine.report import Report
@@ -33,6 +37,9 @@ HELD_OUT = "held-out"
 """The split of the samples that a run held out from its training."""
 MAY_BE_SEEN = "The run may have been trained on some of these samples, so its figures say little of others."
 SEEN = "The run was trained on {:,} of these {:,} samples, by their names, so its figures say little of others."
+
+IDLE = ("count", "device")
+"""Settings of generated pairs that change none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +193,18 @@ def _count_seen(data: Any, indices: NDArray[np.int64], names: Sequence[str], fil
         return sum(data.name(number) in known for number in numbers)
     places = {file.resolve() for file in files}
     return sum(data.name(number) in known or data.paths[number].resolve() in places for number in numbers)
+
+
+def described(data: LabelledSet | DenseSet) -> str:
+    """What a card calls a data set; generated ones by a digest too of how they were made, which names do not tell."""
+    if not isinstance(data, GeneratedSet | GeneratedDense):
+        return data.layout.dataset
+    ways = {
+        json.dumps([{name: value for name, value in reader.config.items() if name not in IDLE}, asdict(reader.truth)])
+        for reader in data.pairs.readers
+        if reader.truth is not None
+    }
+    return f"{data.layout.dataset} {hashlib.sha256(json.dumps(sorted(ways)).encode()).hexdigest()[:12]}"
 
 
 def _official(config: AnyConfig, spec: str) -> str | None:

@@ -19,6 +19,8 @@ from humanpt.body.skeletons import HAND_21
 from humanpt.commands.evaluation_samples import Reading
 from humanpt.commands.finetune_config import FinetuneMeshConfig
 from humanpt.data.labelled.check import EXTENTS, UNITS, other_unit
+from humanpt.data.labelled.ho3d import JOINTS as HO3D_JOINTS
+from humanpt.data.labelled.ho3d import OPENGL
 from humanpt.data.labelled.number_tables import read_numbers
 from humanpt.data.labelled.record import Floats, Labelled, LabelledSet
 from humanpt.data.records import SubjectKind
@@ -44,20 +46,18 @@ class NetworkPredictions:
         predictor: what the card calls the network.
     """
 
-    focal = "the labels' camera matrices"
-
     def __init__(
         self, config: FinetuneMeshConfig, network: MeshNetwork, samples: MeshSamples, reading: Reading, predictor: str
     ) -> None:
+        second = ", with a second view" if config.task.views == 2 else ""
         self.layout = PredictionLayout(
             subject=config.task.subject,
             keypoint_names=tuple(network.keypoint_names),
             model=config.task.model,
             predictor=predictor,
+            crops=f"squares from the labels, times {config.task.margin:g}{second}",
+            focal="the labels' camera matrices",
         )
-        self.crops = f"squares from the labels, times {config.task.margin:g}"
-        if config.task.views == 2:
-            self.crops += ", with a second view"
         self._network, self._samples, self._reading = network, samples, reading
 
     def __len__(self) -> int:
@@ -115,8 +115,6 @@ class FilePredictions:
         InputError: if the file has other samples, or is of another subject.
     """
 
-    crops = focal = "unknown, predictions come from a file"
-
     def __init__(
         self, predictions: Predictions | PredJson, data: LabelledSet, indices: NDArray[np.int64], batch: int
     ) -> None:
@@ -154,16 +152,17 @@ class FilePredictions:
 
 
 class PredJson:
-    """FreiHAND's `pred.json`: a list of key points (N, 21, 3) and one of vertices (N, V, 3), metres.
+    """A server's `pred.json`: a list of key points (N, 21, 3) and one of vertices (N, V, 3), metres.
 
     Args:
         path: the file.
+        benchmark: FreiHAND's has our order and axes; HO-3D's has MANO's joints and then the tips, in OpenGL axes.
 
     Raises:
-        InputError: if it is missing, cut short, or has another number of key points.
+        InputError: if it is missing, cut short, has another number of key points, or other axes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, benchmark: str) -> None:
         self.path = path
         try:
             numbers, lists = read_numbers(path)
@@ -184,16 +183,20 @@ class PredJson:
                 f"there must be {len(HAND_21)} key points"
             )
         border = 3 * len(HAND_21) * count
-        self._keypoints: Floats = numbers[:border].reshape(count, len(HAND_21), 3)
-        self._vertices: Floats = numbers[border:].reshape(count, each - len(HAND_21), 3)
         bad = np.flatnonzero(~np.isfinite(numbers))
         if len(bad):
             raise InputError(f"{path}: number {int(bad[0])} of the file is not finite; predict it again")
+        opengl = benchmark.startswith("ho3d")
+        signs = OPENGL if opengl else np.ones(3, np.float32)
+        self._keypoints: Floats = numbers[:border].reshape(count, len(HAND_21), 3) * signs
+        self._vertices: Floats = numbers[border:].reshape(count, each - len(HAND_21), 3) * signs
+        if opengl and (self._keypoints[..., 2] < 0).all(axis=1).any():
+            raise InputError(f"{path}: depths are positive, {benchmark}'s pred.json has OpenGL axes; negate y and z")
         mano = self._vertices.shape[1] == MANO_VERTICES
         digest = hashlib.sha256(numbers.tobytes()).hexdigest()
         self.layout = PredictionLayout(
             subject="hand",
-            keypoint_names=HAND_21,
+            keypoint_names=HO3D_JOINTS if opengl else HAND_21,
             model="mano" if mano else None,
             predictor=f"{path.name} {digest[:12]}",
         )

@@ -4,8 +4,8 @@ Written sample after sample and read the same way, so memory stays flat; the fil
 points are in metres, in the axes of the picture's camera. Datasets: `names` (N,), `keypoints` (N, K, 3) float32, and
 where there are any `vertices` (N, V, 3), `pixels` (N, K, 2), `pose` (N, J, 3, 3), `shape` (N, P), `transl` (N, 3),
 `focal` (N, 2) in pixels with `focal_assumed` (N,), and the group `errors` of figures (N,) each. The attributes name the
-key points, the body model and where the predictions come from; `sha256` is the digest of names, key points and vertices
-in order.
+key points and the body model, and where predictions, crops and focal lengths come from; `sha256` is the digest of
+names, key points and vertices in order.
 
 Letters: N samples, B samples of a batch, K key points, V vertices, J joints, P shape parameters.
 """
@@ -30,6 +30,7 @@ from humanpt.files import whole_file
 FORMAT = "humanpt predictions 1"
 OPTIONAL = ("vertices", "pixels", "pose", "shape", "transl", "focal", "focal_assumed")
 CHUNK_BYTES = 1 << 18
+UNKNOWN = "unknown, predictions come from a file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,10 @@ class PredictionLayout:
     """The body model of vertices, pose and shape, by the name that `load_body_model` knows."""
     predictor: str = ""
     """Whose predictions."""
+    crops: str = UNKNOWN
+    """What decides which part of a picture was seen."""
+    focal: str = UNKNOWN
+    """Where the focal lengths come from, by which depths were told."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,6 +150,8 @@ def write_predictions(path: Path, layout: PredictionLayout) -> Iterator[Predicti
             keypoint_names=json.dumps(layout.keypoint_names),
             model=layout.model or "",
             predictor=layout.predictor,
+            crops=layout.crops,
+            focal=layout.focal,
             sha256=writer.sha256,
         )
 
@@ -170,6 +177,8 @@ class Predictions:
                     keypoint_names=tuple(json.loads(file.attrs["keypoint_names"])),
                     model=str(file.attrs["model"]) or None,
                     predictor=str(file.attrs["predictor"]),
+                    crops=str(file.attrs.get("crops", UNKNOWN)),  # files of before do not tell
+                    focal=str(file.attrs.get("focal", UNKNOWN)),
                 )
                 self.sha256 = str(file.attrs["sha256"])
                 self.names: tuple[str, ...] = tuple(file["names"].asstr()[:]) if "names" in file else ()

@@ -15,22 +15,25 @@ from typer.testing import CliRunner
 
 from humanpt.cli.app import app
 from humanpt.commands.evaluate import EvaluateConfig
-from humanpt.commands.evaluation_samples import choose_samples
+from humanpt.commands.evaluation_samples import choose_samples, described
+from humanpt.commands.evaluation_sources import PredJson
 from humanpt.commands.finetune_network import load_finetuned
 from humanpt.config import from_dict
 from humanpt.data.labelled import open_labelled
+from humanpt.data.labelled.open_dense import open_dense
+from humanpt.data.pairs import PairConfig
 from humanpt.engine.report import Silent
-from humanpt.errors import ConfigError
+from humanpt.errors import ConfigError, InputError
 from humanpt.scoring.benchmarks import Changes
 from humanpt.scoring.card import Card
-from humanpt.scoring.predictions import Predictions
+from humanpt.scoring.predictions import PredictionBatch, PredictionLayout, Predictions, write_predictions
 from humanpt.tasks.mesh_recovery import MeshTask
 from tests.commands.test_finetune import COMMON, done, one_line_error
 from tests.data.labelled.test_densepose_coco import annotation as coco_person
 from tests.data.labelled.test_densepose_coco import write as write_coco
 from tests.data.labelled.written_distances import write_distances
 from tests.data.labelled.written_sets import write_freihand, write_ho3d
-from tests.people import made
+from tests.people import SIZE, made
 
 QUICK = ["--workers", "0", "--device", "cpu", "--json"]
 
@@ -137,6 +140,7 @@ def test_predictions_in_a_file_score_as_they_did(others, evaluated, run, tmp_pat
     again = done(evaluate("--predictions", file, "--data", others, "--out", tmp_path / "again"))
     assert again["figures"] == pytest.approx(evaluated["figures"], rel=1e-6)
     assert again["card"]["predictions_sha256"] == evaluated["card"]["predictions_sha256"]
+    done(evaluate("--compare", run / "eval-others", tmp_path / "again", "--out", tmp_path / "page.html"))
 
 
 def test_two_evaluations_of_one_protocol_stand_side_by_side(run, others, evaluated, tmp_path):
@@ -249,6 +253,48 @@ def test_checkpoints_and_parts_have_folders_of_their_own_and_the_best_was_chosen
     assert list(folders.values()) == [f"eval-generated-held-out{name}" for name in names]
 
 
+def test_hands_that_were_generated_otherwise_have_another_card(tmp_path):
+    names = []
+    for name, margin, count in (("a", 1.2, 1), ("b", 1.2, 2), ("c", 1.1, 1)):
+        made(tmp_path / name / "pairs.h5", "hand", 0, count, seed=7, pairs=PairConfig(crop_size=SIZE, margin=margin))
+        meshes = open_labelled(str(tmp_path / name), subject="hand")
+        dense = open_dense(str(tmp_path / name), subject="hand")
+        names.append(described(meshes))
+        assert described(dense) == names[-1]
+    assert names[0].startswith("generated ")
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize("benchmark", ["freihand", "ho3d-v3"])
+def test_a_submission_is_read_as_its_server_reads_it(benchmark, tmp_path):
+    root = tmp_path / "data"
+    write_ho3d(root, 2) if benchmark == "ho3d-v3" else write_freihand(root, 2, part="evaluation")
+    data = open_labelled(f"{benchmark}:{root}", "evaluation", subject="hand")
+    labels, rng = [data.labels(number) for number in range(len(data))], np.random.default_rng(0)
+    keypoints, vertices = (np.stack([getattr(one, name) for one in labels]) for name in ("keypoints", "vertices"))
+    keypoints += rng.normal(0, 0.01, keypoints.shape).astype(np.float32)
+    layout = PredictionLayout(subject="hand", keypoint_names=data.layout.keypoint_names, model="mano")
+    with write_predictions(tmp_path / "predictions.h5", layout) as writer:
+        writer.add(PredictionBatch(names=tuple(one.name for one in labels), keypoints=keypoints, vertices=vertices))
+    words = ["--data", f"{benchmark}:{root}", "--out"]
+    ours = done(evaluate("--predictions", tmp_path / "predictions.h5", *words, tmp_path / "ours", "--submission"))
+    with zipfile.ZipFile(ours["submission"]) as bundle:
+        bundle.extract("pred.json", tmp_path)
+    theirs = done(evaluate("--predictions", tmp_path / "pred.json", *words, tmp_path / "theirs"))
+    lengths = [
+        {name: one["figures"][name] for name in one["figures"] if name.endswith("_mm")} for one in (ours, theirs)
+    ]
+    assert lengths[1] == pytest.approx(lengths[0], abs=2e-3)
+    assert lengths[0]["raw_mpjpe_mm"] > 5
+
+
+def test_depths_that_are_not_in_front_of_ho3ds_camera_are_refused(tmp_path):
+    file = tmp_path / "pred.json"
+    file.write_text(json.dumps([[[[0, 0, 0.5]] * 21], [[[0, 0, 0.5]] * 778]]))
+    with pytest.raises(InputError, match="depths are positive"):
+        PredJson(file, "ho3d-v2")
+
+
 def test_a_folder_never_holds_files_of_two_evaluations(run, others, evaluated, tmp_path, monkeypatch):
     out = tmp_path / "out"
     shutil.copytree(run / "eval-others", out)
@@ -352,7 +398,9 @@ def test_a_classifier_is_measured_by_class_and_refuses_other_classes(tmp_path):
     run = finetuned("gesture", tmp_path / "set", tmp_path / "run")
     found = done(evaluate(run))
     assert found["figures"]["top1"] == pytest.approx(np.trace(found["details"]["confusion"]) / found["samples"])
-    assert done(evaluate(run, "--data", tmp_path / "set", "--split", "all"))["samples"] == 12
+    every = done(evaluate(run, "--data", tmp_path / "set", "--split", "all"))
+    assert every["samples"] == 12
+    assert every["card"]["predictions_sha256"] != found["card"]["predictions_sha256"]
     one_line_error(evaluate(run, "--data", tmp_path / "strange"), "has the class green", "blue, red")
 
 
@@ -363,6 +411,8 @@ def test_dense_pose_is_measured_along_the_surface(tmp_path):
     found = done(evaluate(run, "--gps", "k-per-part"))
     assert {"gps", "gps_ap", "gpsm_ap", "mask_iou", "part_accuracy", "mean_iou"} <= set(found["figures"])
     assert found["card"]["rules"]["gps"] == "a k for each coarse part"
+    assert found["card"]["rules"]["picture size"].startswith("32 px")
+    assert len(found["card"]["predictions_sha256"]) == 64
     assert "anny-body-small" in found["card"]["rules"]["geodesics"]
 
 
