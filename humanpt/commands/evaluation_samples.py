@@ -141,7 +141,7 @@ def choose_samples(
     its_own = spec is None or place_of(spec) == place_of(own)
     if split == HELD_OUT and not its_own:
         raise ConfigError(f"--split {HELD_OUT} is a part of the run's own data, {own}; leave out --data")
-    official = None if spec is None or split is not None else _official(config, spec)
+    official = None if spec is None or split is not None else official_split(config, spec)
     held_out = its_own and official is None and split in (None, HELD_OUT)
     spec = spec or own
     wanted = config.split if held_out else split or official
@@ -160,7 +160,7 @@ def choose_samples(
     about, trained = family.about(data), header.provenance.ledger["about"]
     names = _trained_on(folder, header)
     if names is None:
-        other_part = part != trained.get("split") and part == _official(config, spec)
+        other_part = part != trained.get("split") and part == official_split(config, spec)
         notes = (MAY_BE_SEEN,) if its_own and not held_out and not other_part else ()
     else:
         same_set = all(about.get(key) == trained.get(key) for key in ("dataset", "subject"))
@@ -207,7 +207,7 @@ def described(data: LabelledSet | DenseSet) -> str:
     return f"{data.layout.dataset} {hashlib.sha256(json.dumps(sorted(ways)).encode()).hexdigest()[:12]}"
 
 
-def _official(config: AnyConfig, spec: str) -> str | None:
+def official_split(config: AnyConfig, spec: str) -> str | None:
     """The part of a data set that is for evaluation, by its owners' name; None where there is none of its own."""
     if isinstance(config, FinetuneMeshConfig):
         return EVALUATION_SPLITS.get(find_data(spec)[0])

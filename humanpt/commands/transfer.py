@@ -30,7 +30,7 @@ from humanpt import __version__
 from humanpt.commands import evaluate, finetune
 from humanpt.commands.evaluate import EvaluateConfig
 from humanpt.commands.evaluate_meshes import PREDICTIONS
-from humanpt.commands.evaluation_samples import _official as official_split
+from humanpt.commands.evaluation_samples import official_split
 from humanpt.commands.finetune_config import AnyConfig, FinetuneMeshConfig, Kind
 from humanpt.commands.finetune_families import FAMILIES, Indices
 from humanpt.commands.finetune_network import with_encoder_of
