@@ -38,6 +38,8 @@ HELD_OUT = "held-out"
 MAY_BE_SEEN = "The run may have been trained on some of these samples, so its figures say little of others."
 SEEN = "The run was trained on {:,} of these {:,} samples, by their names, so its figures say little of others."
 
+NAMED_IN_SPLITS = ("interhand",)
+"""Data sets that have other samples of one name in another split."""
 IDLE = ("count", "device")
 """Settings of generated pairs that change none of them."""
 
@@ -163,7 +165,8 @@ def choose_samples(
         other_part = part != trained.get("split") and part == official_split(config, spec)
         notes = (MAY_BE_SEEN,) if its_own and not held_out and not other_part else ()
     else:
-        same_set = all(about.get(key) == trained.get(key) for key in ("dataset", "subject"))
+        same = ("dataset", "subject", "split") if about["dataset"] in NAMED_IN_SPLITS else ("dataset", "subject")
+        same_set = all(about.get(key) == trained.get(key) for key in same)
         seen = _count_seen(data, indices, names if same_set else [], [place_of(own) / name for name in names])
         notes = (SEEN.format(seen, len(indices)),) if seen else ()
     return Chosen(

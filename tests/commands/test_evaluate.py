@@ -32,7 +32,7 @@ from tests.commands.test_finetune import COMMON, done, one_line_error
 from tests.data.labelled.test_densepose_coco import annotation as coco_person
 from tests.data.labelled.test_densepose_coco import write as write_coco
 from tests.data.labelled.written_distances import write_distances
-from tests.data.labelled.written_sets import write_freihand, write_ho3d
+from tests.data.labelled.written_sets import write_freihand, write_ho3d, write_interhand
 from tests.people import SIZE, made
 
 QUICK = ["--workers", "0", "--device", "cpu", "--json"]
@@ -231,6 +231,14 @@ def test_what_a_run_was_trained_on_is_known_by_any_path(run, people, others, tmp
     assert not done(evaluate(run, "--data", others, "--out", out))["details"]["notes"]
     alone = done(evaluate(tmp_path / "last.safetensors", "--data", people, "--split", "all", "--out", out))
     assert "may have been trained" in alone["details"]["notes"][0]
+
+
+def test_samples_of_another_split_that_only_share_names_are_not_taken_for_trained_on(tmp_path):
+    for split in ("train", "test"):
+        write_interhand(tmp_path / "interhand", 2, split=split)
+    run = finetuned("hand-mesh", f"interhand:{tmp_path / 'interhand'}", tmp_path / "run")
+    found = done(evaluate(run, "--data", f"interhand:{tmp_path / 'interhand'}"))
+    assert (found["split"], found["details"]["notes"]) == ("test", [])
 
 
 def test_pictures_that_a_classifier_was_trained_on_are_known_by_their_files(tmp_path):
@@ -432,7 +440,8 @@ def test_densepose_coco_is_measured_by_the_distances_of_its_owners(tmp_path):
     assert wanted | {"gps", "mask_iou"} <= set(found["figures"])
     assert "Pdist_matrix.mat, metres between 72 vertices" in found["card"]["rules"]["geodesics"]
     assert "all labelled people of its picture" in found["card"]["rules"]["matching"]
-    assert not found["details"]["notes"]
+    (note,) = found["details"]["notes"]
+    assert "was trained on 2 of these 3 samples" in note  # the part for evaluation is a copy here
     (root / "eval_data" / "SMPL_SUBDIV_TRANSFORM.mat").write_bytes(b"nothing")
     one_line_error(evaluate(run, "--data", root), "SMPL_SUBDIV_TRANSFORM.mat: cannot be read")
 
