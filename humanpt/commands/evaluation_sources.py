@@ -1,4 +1,4 @@
-"""Predicted meshes and key points to be measured: of a network, of a file of ours, or of a file as FreiHAND's server
+"""Predicted meshes and key points to be measured: of a network, of a file of ours, or of a file as a server
 takes it.
 
 Letters: B samples, K key points, V vertices.
@@ -106,7 +106,7 @@ class FilePredictions:
     """What a file says; a `MeshSource`.
 
     Args:
-        predictions: of ours, or read from another file by `read_pred_json`.
+        predictions: of ours, or those of a `pred.json`.
         data: the labels.
         indices: which samples.
         batch: samples read together.
