@@ -148,11 +148,11 @@ def show_finetune(summary: dict[str, Any]) -> None:
     if summary["waiting"] is not None:
         rows.append(("time spent waiting for data", f"{summary['waiting']:.0%}"))
     print_table(f"{summary['task']}, {summary['recipe']}", ("", ""), rows)
-    columns = {"last": summary["figures"]}
+    columns = {f"last, step {summary['measured_step']:,}": summary["figures"]} if summary["measured_step"] else {}
     if summary["best_figures"]:
         columns = {f"best, step {summary['best_step']:,}": summary["best_figures"], **columns}
     names = [name for name in summary["figures"] if name.startswith("heldout_")]
-    if names:
+    if names and columns:  # what was measured before training began is no outcome
         figures = [(score(name).title, *(told(name, of.get(name)) for of in columns.values())) for name in names]
         print_table("held-out pictures", ("", *columns), figures)
     _show_end(summary)

@@ -21,6 +21,7 @@ from humanpt.commands.finetune_config import AnyConfig, refuse_epochs
 from humanpt.commands.finetune_data import doubts_about, ledger_of, open_data, refuse_other_data
 from humanpt.commands.finetune_families import FAMILIES, Family
 from humanpt.commands.finetune_network import load_finetuned, make_model, with_encoder_of
+from humanpt.commands.initialise import refuse_other_init
 from humanpt.commands.runs import (
     CONFIG,
     SUMMARY,
@@ -85,8 +86,6 @@ def run(
     Raises:
         HumanptError: of some kind, for whatever a user can mend.
     """
-    if resume and init is not None:
-        raise ConfigError("--resume goes on with the run's own weights; leave out --init")
     chosen = [change.partition("=")[0].strip() for change in changes]
     if wrong := [name for name in chosen if name in ("kind", "recipe")]:
         raise ConfigError(f"--set {wrong[0]}: choose it by the command and by --recipe")
@@ -98,6 +97,7 @@ def run(
         header = None
         if resume:
             begun, header = _begun_with(out, config, fixed)
+            refuse_other_init(init, header)
             config = override(begun, changes)
             tell_changes(begun, config, report)
             data = data or header.provenance.ledger["data"]

@@ -20,7 +20,7 @@ from humanpt.engine.checkpoint import SCHEMA, Header, put_weights, read_header
 from humanpt.engine.loop import BEST, LAST
 from humanpt.engine.report import Report
 from humanpt.engine.weight_files import WeightFile, read_weight_file, sha256
-from humanpt.errors import CheckpointError
+from humanpt.errors import CheckpointError, ConfigError
 from humanpt.models import croco
 from humanpt.models.croco import CroCoConfig, Siamese
 from humanpt.models.positions import resize_table
@@ -81,6 +81,25 @@ def decided_by(init: Path, config: CroCoConfig) -> CroCoConfig:
         rope_base=weights.rope_base,
         cosine_grid=None if side == config.grid[0] else side,
     )
+
+
+def refuse_other_init(init: Path | None, header: Header) -> None:
+    """Refuse to go on with a run as if it had been begun with other first weights.
+
+    Args:
+        init: as for `initialise`; None says nothing of them.
+        header: of the run's checkpoint.
+
+    Raises:
+        ConfigError: if they are others.
+        CheckpointError: if `init` cannot be read.
+    """
+    if init is None:
+        return
+    begun = header.provenance.ledger["init"]
+    if begun is None or begun["sha256"] != sha256(read_start(init).file.path):
+        weights = "random weights" if begun is None else begun["file"]
+        raise ConfigError(f"--init {init}: the run was begun with {weights}; leave out --init to go on with it")
 
 
 def initialise(model: Siamese, init: Path, report: Report, part: str = "") -> dict[str, Any]:

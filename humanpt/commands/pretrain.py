@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from humanpt import __version__
 from humanpt.commands.generated_pairs import USUAL, pairs_at_hand
-from humanpt.commands.initialise import decided_by, initialise
+from humanpt.commands.initialise import decided_by, initialise, refuse_other_init
 from humanpt.commands.probe_set import probe_pairs
 from humanpt.commands.runs import (
     CONFIG,
@@ -149,8 +149,6 @@ def run(
     Raises:
         HumanptError: of some kind, for whatever a user can mend.
     """
-    if resume and init is not None:
-        raise ConfigError("--resume goes on with the run's own weights; leave out --init")
     for change in changes:
         if change.partition("=")[0].strip() in ("recipe", "subject"):
             raise ConfigError(f"--set {change}: choose these by --recipe, and by --hand or --body")
@@ -161,6 +159,7 @@ def run(
         out = world.share(out or (newest_run(name) if resume else new_run(name)))
         if resume:
             begun, header = _begun_with(out, config)
+            refuse_other_init(init, header)
             config = override(begun, changes)
             tell_changes(begun, config, report)
             data = data or [Path(folder) for folder in header.provenance.ledger["data"]]

@@ -109,6 +109,7 @@ def outcome(result: TrainResult, log: Sequence[Mapping[str, Any]], warnings: Seq
         "warnings": [*warnings, *result.warnings],
         "seconds": result.seconds,
         "figures": newest_figures(log),
+        "measured_step": max((line["step"] for line in log if "heldout_loss" in line), default=None),
         "best_loss": result.best_loss,
         "best_step": result.best_step,
         "best_by": result.best_by,

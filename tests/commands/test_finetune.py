@@ -128,12 +128,13 @@ def test_the_end_tells_the_figures_of_the_best_and_of_the_last_weights(capsys):
         "best_figures": measured["best"],
         "best_step": 250,
         "best": "best.safetensors",
+        "measured_step": 500,
     }
     told = {"task": "hand-mesh", "recipe": "tiny", "init": "random", "labelled": 9, "heldout": 3, "steps": 500}
     told |= {"pictures_per_second": 1.0, "waiting": None, "warnings": [], "interrupted": False, "report": "report.html"}
     show_finetune(summary | told)
     words = " ".join(capsys.readouterr().out.split())
-    assert "best, step 250 last PA-MPJPE 11.00 mm 12.50 mm" in words
+    assert "best, step 250 last, step 500 PA-MPJPE 11.00 mm 12.50 mm" in words
 
 
 def test_nobody_is_on_both_sides_of_the_split(trained, people):
@@ -161,7 +162,8 @@ def test_the_network_that_is_read_back_is_the_running_mean(trained, people):
 def test_a_run_that_goes_on_equals_one_that_never_stopped(trained, people, start, tmp_path):
     words = ["--data", people, "--out", tmp_path / "run"]
     assert done(finetune("body-mesh", *words, "--init", start, "--steps", 3))["steps"] == 3
-    summary = done(finetune("body-mesh", "--out", tmp_path / "run", "--resume", "--steps", 4))
+    again = ["--out", tmp_path / "run", "--resume", "--steps", 4]
+    summary = done(finetune("body-mesh", *again, "--init", start))
     assert summary["init"] == str(start)
     whole, parts = (load_file(run / "last.safetensors") for run in (trained[0], tmp_path / "run"))
     assert whole.keys() == parts.keys()
@@ -263,7 +265,7 @@ def test_a_pretrained_checkpoint_is_no_fine_tuned_one(start):
     [
         ("body-mesh", ["--out", "{used}"], ["already holds a run", "--resume"]),
         ("hand-mesh", ["--out", "{used}", "--resume"], ["was begun for body-mesh, not hand-mesh"]),
-        ("body-mesh", ["--out", "{used}", "--resume", "--init", "{start}"], ["leave out --init"]),
+        ("body-mesh", ["--out", "{used}", "--resume", "--init", "{used}"], ["was begun with", "leave out --init"]),
         ("body-mesh", ["--out", "{used}", "--resume", "--labels", "0.5"], ["not the pictures", "training differ"]),
         ("body-mesh", ["--out", "{used}", "--resume", "--recipe", "vits16_small"], ["begun with --recipe tiny"]),
         ("body-mesh", ["--out", "{new}", "--resume"], ["no such folder to resume"]),

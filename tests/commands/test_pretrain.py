@@ -274,7 +274,6 @@ def write_pickle(path):
         (["--init", "none.safetensors"], ["none.safetensors"]),
         (["--resume", "--out", "{empty}"], ["empty", "no such folder"]),
         (["--out", "{text}"], ["text.safetensors"]),
-        (["--resume", "--out", "{empty}", "--init", "{other}"], ["--init"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
