@@ -48,7 +48,7 @@ def run(a: Path, b: Path, out: Path | None, report: Report) -> dict[str, Any]:
     Args:
         a: a folder of results, or a run with one such folder.
         b: the other.
-        out: the page; None puts it into the current folder.
+        out: the page, if it is called .html, or its folder; None puts it into the current folder.
         report: told how far it is.
 
     Returns:
@@ -62,7 +62,7 @@ def run(a: Path, b: Path, out: Path | None, report: Report) -> dict[str, Any]:
     unlike = differences(found[0].card, found[1].card)
     if unlike:
         raise ConfigError(f"{a} and {b} cannot be ranked, they differ in {'; '.join(unlike)}; evaluate both alike")
-    page = out or Path(PAGE)
+    page = out if out is not None and out.suffix == ".html" else (out or Path()) / PAGE
     names = _names(found)
     drawn, notes = _cases(found, report)
     write_run_comparison(page, *(_evaluated(*each) for each in zip(found, names, drawn, strict=True)))

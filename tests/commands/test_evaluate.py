@@ -140,7 +140,8 @@ def test_predictions_in_a_file_score_as_they_did(others, evaluated, run, tmp_pat
     again = done(evaluate("--predictions", file, "--data", others, "--out", tmp_path / "again"))
     assert again["figures"] == pytest.approx(evaluated["figures"], rel=1e-6)
     assert again["card"]["predictions_sha256"] == evaluated["card"]["predictions_sha256"]
-    done(evaluate("--compare", run / "eval-others", tmp_path / "again", "--out", tmp_path / "page.html"))
+    done(evaluate("--compare", run / "eval-others", tmp_path / "again", "--out", tmp_path / "pages"))
+    assert (tmp_path / "pages" / "comparison.html").is_file()
 
 
 def test_two_evaluations_of_one_protocol_stand_side_by_side(run, others, evaluated, tmp_path):
