@@ -59,7 +59,8 @@ def evaluate(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results, or of the page of --compare.", show_default="RUN/eval-...")
+        Path | None,
+        typer.Option(help="Folder of the results, or of the page of --compare.", show_default="RUN/eval-..."),
     ] = None,
     submission: Annotated[
         bool, typer.Option("--submission", help="Write what the benchmark's server takes, too.")

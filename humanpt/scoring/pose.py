@@ -141,6 +141,8 @@ class PoseScores:
         """What was found so far."""
         figures = {name: tally.mean() for name, tally in self._means.items()}
         figures |= {f"{PREFIX[kind]}auc": tally.area() for kind, tally in self._keypoints.items()}
+        most = f"pck_at_{MM * self.protocol.pck[1]:g}"
+        figures |= {f"{PREFIX[kind]}{most}": float(tally.curve()[-1]) for kind, tally in self._keypoints.items()}
         figures |= {f"{PREFIX[kind]}mesh_auc": tally.area() for kind, tally in self._vertices.items()}
         figures = {name: figures[name] for name in sorted(figures, key=self._rank)}
         if self._tracks is not None:
@@ -160,7 +162,7 @@ class PoseScores:
     def _rank(self, name: str) -> tuple[bool, int, int]:
         """Where a figure stands: lengths before shares, and by what is measured before how it is aligned."""
         kind = _kind_of(name)
-        metrics = ("mpjpe_mm", "pve_mm", "f_at", "auc", "mesh_auc")
+        metrics = ("mpjpe_mm", "pve_mm", "f_at", "auc", "pck_at", "mesh_auc")
         metric = next(place for place, known in enumerate(metrics) if name.removeprefix(PREFIX[kind]).startswith(known))
         return kind == "raw" and "root" in self.protocol.alignments, metric, self.protocol.alignments.index(kind)
 

@@ -46,5 +46,6 @@ def score(keypoints, vertices, true_keypoints, true_vertices):
     figures |= {name: np.mean(values) for name, values in f_scores.items()}
     for kind in ("raw", "pa"):
         figures[f"{kind}_auc"] = pck_area(np.stack(errors[f"{kind}_mpjpe"]), limits)
+        figures[f"{kind}_pck_at_50"] = np.mean(np.stack(errors[f"{kind}_mpjpe"]) <= limits[-1])
         figures[f"{kind}_mesh_auc"] = pck_area(np.stack(errors[f"{kind}_pve"]), limits)
     return figures
