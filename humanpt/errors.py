@@ -39,3 +39,9 @@ class NothingFoundError(HumanptError):
     """The command ran to its end without finding anything to work on."""
 
     exit_code = 1
+
+
+def unwrapped(error: HumanptError) -> HumanptError:
+    """The error that a process which reads data met; PyTorch wraps it in a traceback, of which the last line counts."""
+    line = str(error).strip().rpartition("\n")[2]
+    return type(error)(line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: "))

@@ -30,7 +30,7 @@ from humanpt.data.split import spread
 from humanpt.engine.checkpoint import Header
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import leave_signals_to_the_parent
-from humanpt.errors import ConfigError, HumanptError, InputError
+from humanpt.errors import ConfigError, HumanptError, InputError, unwrapped
 from humanpt.scoring.benchmarks import EVALUATION_SPLITS
 
 HELD_OUT = "held-out"
@@ -74,9 +74,8 @@ class Reading:
         )
         try:
             yield from batches_of(loader)
-        except HumanptError as error:  # a worker's comes wrapped in its traceback, of which the last line counts
-            line = str(error).strip().rpartition("\n")[2]
-            raise type(error)(line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
+        except HumanptError as error:
+            raise unwrapped(error) from error
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise

@@ -38,7 +38,7 @@ from humanpt.engine.runtime import (
 )
 from humanpt.engine.step import Stepper
 from humanpt.engine.task import Batches, BatchT, Task
-from humanpt.errors import ConfigError, HumanptError, OutputError, TrainingError
+from humanpt.errors import ConfigError, HumanptError, OutputError, TrainingError, unwrapped
 
 LAST = "last.safetensors"
 BEST = "best.safetensors"
@@ -287,9 +287,8 @@ class _Run(Generic[BatchT]):
             return [next(stream) for _ in range(self.loop.accumulate)]
         except StopIteration:
             raise ValueError(f"the batches end before step {self.step + 1} of {self.end}; they must not end") from None
-        except HumanptError as error:  # a worker's comes wrapped in its traceback, of which the last line counts
-            line = str(error).strip().rpartition("\n")[2]
-            raise type(error)(line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from error
+        except HumanptError as error:
+            raise unwrapped(error) from error
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise
