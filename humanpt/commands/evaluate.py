@@ -22,6 +22,7 @@ from humanpt.commands.evaluation_samples import HELD_OUT, Chosen, Reading, choos
 from humanpt.commands.evaluation_sources import FilePredictions, NetworkPredictions, PredJson
 from humanpt.commands.finetune_config import FinetuneDensePoseConfig, FinetuneMeshConfig, Kind
 from humanpt.commands.finetune_network import load_finetuned
+from humanpt.commands.runs import checkpoint_of
 from humanpt.data.labelled import READERS, find_data, open_labelled
 from humanpt.data.labelled.open_dense import MARKS as DENSE
 from humanpt.data.records import SubjectKind
@@ -124,8 +125,7 @@ def run(run: Path, config: EvaluateConfig, out: Path | None, report: Report, *, 
     where = choose_device(device)
     reading = Reading(device=where, batch=config.batch, workers=config.workers)
     folder = run if run.is_dir() else run.parent
-    usual = folder / (BEST if (folder / BEST).is_file() else LAST)
-    checkpoint = usual if run.is_dir() else run
+    checkpoint, usual = checkpoint_of(run), checkpoint_of(folder)
     settings, network, header = load_finetuned(checkpoint, where)
     config.refuse_idle(settings.kind)
     chosen = choose_samples(settings, header, folder, config.spec, config.split, config.most, report)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from humanpt.commands.finetune import LABELS
 from humanpt.commands.finetune_config import AnyConfig, FinetuneDensePoseConfig, FinetuneMeshConfig
-from humanpt.commands.finetune_data import digest_of
+from humanpt.commands.finetune_data import digest_of, digest_of_names
 from humanpt.commands.finetune_families import FAMILIES
 from humanpt.commands.runs import batches_of
 from humanpt.data.labelled import find_data
@@ -184,8 +184,7 @@ def _trained_on(folder: Path, header: Header) -> list[str] | None:
         names = [str(name) for name in json.loads((folder / LABELS).read_text())["names"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return names if digest == header.provenance.ledger["training"]["sha256"] else None
+    return names if digest_of_names(names) == header.provenance.ledger["training"]["sha256"] else None
 
 
 def _count_seen(data: Any, indices: NDArray[np.int64], names: Sequence[str], files: Sequence[Path]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,12 @@ def ledger_of(config: AnyConfig, data: FinetuneData) -> dict[str, Any]:
 
 def digest_of(data: Any, indices: Indices) -> str:
     """Digest of the names of some samples in their order, as the ledger tells it."""
-    names = "\n".join(data.name(index) for index in indices.tolist())
-    return hashlib.sha256(names.encode()).hexdigest()
+    return digest_of_names([data.name(index) for index in indices.tolist()])
+
+
+def digest_of_names(names: Sequence[str]) -> str:
+    """The same of the names themselves."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def refuse_other_data(begun: Mapping[str, Any], ledger: Mapping[str, Any], last: Path) -> None:

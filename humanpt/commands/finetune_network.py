@@ -13,10 +13,10 @@ from torch import nn
 from humanpt.commands.finetune_config import AnyConfig, FinetuneMeshConfig, Kind, Tune
 from humanpt.commands.finetune_families import FAMILIES, Family
 from humanpt.commands.initialise import decided_by, initialise, read_start
+from humanpt.commands.runs import checkpoint_of
 from humanpt.config import from_dict, override
 from humanpt.engine.average import Averaged
 from humanpt.engine.checkpoint import Header, put_weights, read_header
-from humanpt.engine.loop import BEST, LAST
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import seed_everything
 from humanpt.engine.weight_files import read_weight_file
@@ -103,7 +103,7 @@ def load_finetuned(
         CheckpointError: if there is none, it is damaged, or of another task.
         InputError: if a licensed body model that it needs is missing.
     """
-    path = run if not run.is_dir() else run / BEST if (run / BEST).is_file() else run / LAST
+    path = checkpoint_of(run)
     header = read_header(path)
     kind = header.provenance.recipe
     if kind not in FAMILIES or kind not in wanted:

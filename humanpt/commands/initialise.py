@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import Tensor
 
+from humanpt.commands.runs import checkpoint_of
 from humanpt.config import from_dict
 from humanpt.engine.checkpoint import SCHEMA, Header, put_weights, read_header
-from humanpt.engine.loop import BEST, LAST
 from humanpt.engine.report import Report
 from humanpt.engine.weight_files import WeightFile, read_weight_file, sha256
 from humanpt.errors import CheckpointError, ConfigError
@@ -156,7 +156,7 @@ def read_start(init: Path) -> Start:
     Raises:
         CheckpointError: if it cannot be read without running it, or holds no weights of such a network.
     """
-    path = init if not init.is_dir() else init / BEST if (init / BEST).is_file() else init / LAST
+    path = checkpoint_of(init)
     file = read_weight_file(path)
     names = file.weights.keys()
     try:

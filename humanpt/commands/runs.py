@@ -17,7 +17,7 @@ from humanpt.data.order import StreamBatches
 from humanpt.data.worker_memory import PREFETCH
 from humanpt.engine.checkpoint import Header, read_header
 from humanpt.engine.distributed import World
-from humanpt.engine.loop import LAST, LOG, TrainResult
+from humanpt.engine.loop import BEST, LAST, LOG, TrainResult
 from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.report import Report
 from humanpt.engine.run_folder import LOCK
@@ -75,6 +75,13 @@ def refuse_used(out: Path, also: frozenset[str] = frozenset()) -> None:
         raise OutputError(f"{out}: it already holds a run; go on with it by --resume, or choose another --out")
     if held:
         raise OutputError(f"{out}: is not empty (it holds {held[0]}); choose another --out")
+
+
+def checkpoint_of(run: Path) -> Path:
+    """What a path stands for: of the folder of a run its best checkpoint, or its last without one; else itself."""
+    if not run.is_dir():
+        return run
+    return run / BEST if (run / BEST).is_file() else run / LAST
 
 
 def header_to_resume(out: Path) -> Header:
