@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from humanpt.body import skeletons
 from humanpt.body.model import BodyLayout, BodyMesh, BodyModel, Side, corner_uv
-from humanpt.body.smpl_files import BETAS, BETAS_OF_WHOLE, EXPRESSIONS, KINDS, Gender, Kind, choose, read
+from humanpt.body.smpl_files import BETAS, BETAS_OF_WHOLE, EXPRESSIONS, FILE_AXES, KINDS, Gender, Kind, choose, read
 from humanpt.errors import InputError, OutputError
 from humanpt.geometry.rotations import mirror_x
 
@@ -148,7 +148,7 @@ class SmplModel(BodyModel):
 
     def _other_axes(self, rotmat: Tensor) -> Tensor:
         """Rotations (..., 3, 3) about humanpt's axes as about those of the file, and back."""
-        flip = self.axes.new_tensor([1.0, -1.0, -1.0])
+        flip = self.axes.new_tensor(FILE_AXES)
         return flip[:, None] * rotmat * flip
 
     def mean_shape(self) -> Tensor:

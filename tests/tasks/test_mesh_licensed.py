@@ -38,13 +38,18 @@ def network(config):
     return made_network
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("name", ["mano", "smpl"])
-def test_labels_and_predictions_agree_with_the_model_in_every_camera(name):
+def two_samples(name):
+    """A set labelled by a licensed model, both of its samples, and a network of that model."""
     data = MadeSet(name, count=2)
     config = MeshConfig(subject=data.layout.subject, model=name)
     samples = MeshSamples(data, np.arange(2), config, 64, 0, training=False)
-    batch, net = collate([samples[0], samples[1]]), network(config)
+    return data, collate([samples[0], samples[1]]), network(config)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["mano", "smpl"])
+def test_labels_and_predictions_agree_with_the_model_in_every_camera(name):
+    data, batch, net = two_samples(name)
     true, recovered = truth_of(net.points, batch), predict(net, batch)
     for index in range(2):
         labels = data.labels(index)
@@ -61,10 +66,8 @@ def test_labels_and_predictions_agree_with_the_model_in_every_camera(name):
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["smpl", "mano"])
 def test_the_turn_of_a_pose_is_about_our_axes_whatever_those_of_the_file(name):
-    data = MadeSet(name, count=2)
-    config = MeshConfig(subject=data.layout.subject, model=name)
-    samples = MeshSamples(data, np.arange(2), config, 64, 0, training=False)
-    batch, points = collate([samples[0], samples[1]]), network(config).points
+    _, batch, net = two_samples(name)
+    points = net.points
     true = truth_of(points, batch)
     straight = true.pose.clone()
     straight[:, 0] = torch.eye(3)
