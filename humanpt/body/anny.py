@@ -110,6 +110,10 @@ class AnnyModel(BodyModel):
         keypoints = self.keypoints(torch.cat((vertices, joints), dim=1))
         return BodyMesh(vertices=vertices, joints=joints, keypoints=keypoints, orientations=orientations)
 
+    def pivot(self, shape: Tensor) -> Tensor:
+        """(B, 3) zeros: the root joint lies at the shift; see `BodyModel.pivot`."""
+        return shape.new_zeros(len(shape), 3)
+
     def coefficients(self, shape: Tensor) -> Tensor:
         """(B, C): coefficients of the linear basis for shape values (B, S), clamped to the range of the tents."""
         tents = [tent(shape[:, at], knots) for at, knots in enumerate(self.knots)]  # S of (B, N)

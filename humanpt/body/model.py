@@ -154,6 +154,11 @@ class BodyModel(nn.Module, ABC):
             turned = pose[:, joint] @ turned
         return turned
 
+    def pivot(self, shape: Tensor) -> Tensor:
+        """(B, 3): where the root joint lies, about which a pose turns everything, for shape values (B, S) unshifted."""
+        mesh: BodyMesh = self(shape, self.identity_pose(), shape.new_zeros(1, 3))
+        return mesh.joints[:, 0]
+
     def pose_from_orientations(self, orientations: Tensor, shape: Tensor) -> Tensor:
         """Write absolute bone rotations as a pose.
 

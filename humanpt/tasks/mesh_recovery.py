@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,12 +23,12 @@ from humanpt.data.image import Rgb, resize_square
 from humanpt.engine.average import Averaged
 from humanpt.geometry.alignment import enough_known, fit_known
 from humanpt.geometry.cameras import crop_intrinsics, project
-from humanpt.geometry.rotations import mirror_x
 from humanpt.losses import known_l1, known_square
 from humanpt.metrics.pose import point_errors
 from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPoints, camera_of, seen_at
 from humanpt.render.overlay import draw_mesh
 from humanpt.tasks.mesh_config import MeshConfig
+from humanpt.tasks.mesh_placing import placed
 from humanpt.tasks.mesh_samples import MeshBatch, MeshSamples, collate, turn_pose
 
 __all__ = [
@@ -257,29 +257,13 @@ def predict(network: MeshNetwork, batch: MeshBatch) -> Recovered:
     image1, image2 = batch.views()
     predicted: MeshPrediction = network(image1, image2, intrinsics=batch.intrinsics)
     with torch.autocast(batch.image1.device.type, enabled=False):  # half a float is millimetres, and many pixels
-        return _as_they_are(network, predicted, batch)
-
-
-def _as_they_are(network: MeshNetwork, predicted: MeshPrediction, batch: MeshBatch) -> Recovered:
-    """Out of the crops' cameras, and left hands mirrored back."""
-    cam_from_crop = batch.crop_from_cam.mT
-    keypoints, vertices = (points @ cam_from_crop.mT for points in (predicted.keypoints, predicted.vertices))
-    pose, shape, transl = predicted.pose, predicted.shape, None
-    if pose is not None and shape is not None:
-        pose = turn_pose(network.body, pose, cam_from_crop)
-        transl = (vertices - network.body(shape, pose, shape.new_zeros(1, 3)).vertices).mean(dim=1)
-    flip = batch.mirrored[:, None]
-    keypoints, vertices = (_mirror_some(points, flip[:, None]) for points in (keypoints, vertices))
-    if pose is not None and transl is not None:
-        pose = torch.where(flip[..., None, None], mirror_x(pose), pose)
-        transl = _mirror_some(transl, flip)
-    parameters = (None if value is None else value.cpu() for value in (pose, shape, transl))
+        found = placed(network.body, predicted, batch.crop_from_cam, batch.mirrored)
+        pixels = project(found.keypoints, batch.picture_intrinsics)
+    on_cpu: dict[str, Any] = {name: None if value is None else value.cpu() for name, value in found._asdict().items()}
     return Recovered(
         index=batch.index.cpu(),
-        keypoints=keypoints.cpu(),
-        vertices=vertices.cpu(),
-        pixels=project(keypoints, batch.picture_intrinsics).cpu(),
-        **dict(zip(("pose", "shape", "transl"), parameters, strict=True)),
+        **on_cpu,
+        pixels=pixels.cpu(),
         focal=batch.picture_intrinsics.diagonal(dim1=1, dim2=2)[:, :2].cpu(),
         focal_assumed=batch.assumed.cpu(),
     )
@@ -328,11 +312,6 @@ def _log_sizes(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
 def _log_scale(camera: Tensor) -> Tensor:
     """(B, 3) s, tx, ty with the logarithm of s."""
     return torch.cat((camera[:, :1].log(), camera[:, 1:]), dim=1)
-
-
-def _mirror_some(points: Tensor, flip: Tensor) -> Tensor:
-    """Points (..., 3) with x negated where `flip`, which broadcasts, is True."""
-    return torch.where(flip, points * points.new_tensor([-1.0, 1.0, 1.0]), points)
 
 
 def mean_pose_figures(poses: Tensor) -> dict[str, float]:
