@@ -1,0 +1,176 @@
+"""A view drawn for people: meshes, boxes, who is who, how long the work takes, and which focal length was used.
+
+Only here may the picture be turned into a mirror's; text stays readable in it, and no number knows of it.
+
+H W the picture's size, V vertices, F faces
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from humanpt.body.model import BodyModel
+from humanpt.data.image import Rgb
+from humanpt.detect.detector import BoxKind
+from humanpt.live.shot import Stage, Subject3D, View
+from humanpt.render.overlay import colour_of, draw_boxes, draw_mesh
+
+STAGES: tuple[Stage, ...] = ("capture", "detect", "network", "smooth", "draw", "encode")
+"""The parts of the work, in the order in which they are done."""
+SIDES: dict[BoxKind, str] = {"body": "", "hand": "hand", "hand_left": "left", "hand_right": "right"}
+"""What a person calls them, beside the identity."""
+
+Faces = Mapping[BoxKind, NDArray[np.int64]]
+"""(F, 3) the triangles of each kind of subject."""
+
+_RECENT = 90  # views that a median is taken of: a few seconds
+_FULL = 0.1  # seconds that fill a bar
+_BAR, _LINE, _NAME, _MARGIN = 72, 15, 58, 6  # pixels: a full bar, a line of text, room for a name, the border
+_INK, _QUIET = (240, 240, 240), (90, 176, 240)
+
+
+class RecentTimes:
+    """How long each part of the work took over the last few seconds; bounded memory, and safe to share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds: dict[Stage, deque[float]] = {}
+        self._arrived: deque[float] = deque(maxlen=_RECENT)
+
+    def add(self, view: View) -> None:
+        """Take one more view's times."""
+        with self._lock:
+            self._arrived.append(view.shot.arrived)
+        for stage, seconds in view.seconds.items():
+            self.add_stage(stage, seconds)
+
+    def add_stage(self, stage: Stage, seconds: float) -> None:
+        """Take one more time of one part."""
+        with self._lock:
+            self._seconds.setdefault(stage, deque(maxlen=_RECENT)).append(seconds)
+
+    def medians(self) -> dict[Stage, float]:
+        """Seconds, for each part that was ever done."""
+        with self._lock:
+            return {stage: statistics.median(seconds) for stage, seconds in self._seconds.items()}
+
+    @property
+    def rate(self) -> float:
+        """Views a second; 0 before the second one."""
+        with self._lock:
+            passed = self._arrived[-1] - self._arrived[0] if self._arrived else 0.0
+            return (len(self._arrived) - 1) / passed if passed > 0 else 0.0
+
+
+def faces_of(body: BodyModel) -> Faces:
+    """The triangles of each kind that a body model stands for; those of left hands run the other way round.
+
+    Args:
+        body: a body, or a right hand.
+    """
+    faces = body.faces.cpu().numpy()
+    if body.layout.subject == "body":
+        return {"body": faces}
+    return {"hand": faces, "hand_right": faces, "hand_left": np.ascontiguousarray(faces[:, ::-1])}
+
+
+def called(subject: Subject3D) -> str:
+    """Identity and side as written beside a subject."""
+    return f"{subject.identity} {SIDES[subject.kind]}".rstrip()
+
+
+class Drawer:
+    """Draws one view after the other."""
+
+    mirrored: bool
+    """Whether pictures are shown as in a mirror; may be set at any time, by any thread."""
+
+    def __init__(self, faces: Faces, *, mirrored: bool = False, bars: bool = True) -> None:
+        """Prepare to draw.
+
+        Args:
+            faces: the triangles of each kind, from `faces_of`; of a kind without any only the box is drawn.
+            mirrored: whether to begin as a mirror.
+            bars: draw how long each part of the work takes.
+        """
+        self.mirrored = mirrored
+        self._bars = bars
+        self._faces = {kind: torch.from_numpy(np.asarray(of_kind)) for kind, of_kind in faces.items()}
+        self._times = RecentTimes()
+
+    def __call__(self, view: View) -> Rgb:
+        """Draw a view.
+
+        Returns:
+            (H, W, 3) uint8 RGB, a new picture of the shot's size.
+        """
+        mirrored, subjects = self.mirrored, view.subjects
+        picture = view.shot.picture
+        meshes = [subject for subject in subjects if subject.kind in self._faces]
+        drawn = draw_mesh(
+            picture,
+            [torch.from_numpy(subject.vertices) for subject in meshes],
+            [self._faces[subject.kind] for subject in meshes],
+            torch.from_numpy(view.shot.camera.intrinsics),
+            colours=[colour_of(subject.identity) for subject in meshes],
+        )
+        if mirrored:
+            drawn = np.ascontiguousarray(drawn[:, ::-1])
+        if subjects:
+            boxes = np.stack([subject.box for subject in subjects])
+            colours = [colour_of(subject.identity) for subject in subjects]
+            seen = mirrored_boxes(boxes, picture.shape[1]) if mirrored else boxes
+            drawn = draw_boxes(drawn, seen, labels=[called(one) for one in subjects], colours=colours, thickness=1)
+        self._times.add(view)
+        if self._bars:
+            _draw_bars(drawn, self._times)
+        _write_lines(drawn, [view.shot.camera.line], len(drawn) - _MARGIN)
+        return drawn
+
+
+def mirrored_boxes(boxes: NDArray[np.floating], width: int) -> NDArray[np.floating]:
+    """Where boxes (N, 4), edges in pixels, lie in the mirror of a picture that is so many pixels wide."""
+    edges = np.array(boxes, copy=True)
+    edges[:, [0, 2]] = width - 1 - boxes[:, [2, 0]]
+    return edges
+
+
+def _draw_bars(picture: Rgb, times: RecentTimes) -> None:
+    """One bar for each part of the work in the upper left corner, and all of it together."""
+    medians = times.medians()
+    shown = [stage for stage in STAGES if stage in medians]
+    total = medians.get("total", sum(medians[stage] for stage in shown))
+    if not shown:
+        return
+    height = _LINE * (len(shown) + 1) + 4
+    plate = picture[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + _NAME + _BAR + 62]
+    plate[:] = plate // 3
+    _write(plate, f"{1000 * total:.0f} ms   {times.rate:.1f} pictures/s", (4, _LINE - 3))
+    for row, stage in enumerate(shown, 1):
+        base = _LINE * (row + 1) - 3
+        length = round(_BAR * min(1.0, medians[stage] / _FULL))
+        _write(plate, stage, (4, base))
+        cv2.rectangle(plate, (_NAME, base - 8), (_NAME + max(1, length), base), _QUIET, -1)
+        _write(plate, f"{1000 * medians[stage]:.1f}", (_NAME + _BAR + 6, base))
+
+
+def _write_lines(picture: Rgb, lines: Sequence[str], bottom: int) -> None:
+    """Write lines on a darkened strip whose lower edge is given, pixels from the top."""
+    top = max(0, bottom - _LINE * len(lines) - 2)
+    widest = max(cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0] for line in lines)
+    plate = picture[top:bottom, _MARGIN : _MARGIN + widest + 8]
+    plate[:] = plate // 3
+    for row, line in enumerate(lines, 1):
+        _write(plate, line, (4, _LINE * row - 3))
+
+
+def _write(picture: Rgb, text: str, corner: tuple[int, int]) -> None:
+    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
