@@ -31,13 +31,21 @@ __all__ = ["ArrayFrame", "Clip", "Decoder", "FoundClip", "Frame", "find_clips", 
 Decoder = Literal["auto", "pyav", "decord"]
 
 
-def open_clip(path: Path, decoder: Decoder = "auto", *, threads: int = 1, frame_rate: float = USUAL_RATE) -> Clip:
+def open_clip(
+    path: Path,
+    decoder: Decoder = "auto",
+    *,
+    threads: int = 1,
+    frame_rate: float = USUAL_RATE,
+    one_size: bool = True,
+) -> Clip:
     """Open a video file or a folder of pictures; its first frame is decoded, so that what opens can be read.
 
     Args:
         decoder: who decodes video files; "auto" is PyAV. Folders of pictures are always read with OpenCV.
         threads: decoder threads within PyAV. One is as fast as any on one core; more help only where cores would idle.
         frame_rate: frames per second assumed for a folder of pictures, which carries no times.
+        one_size: whether to leave out frames of another size than the first; decord gives frames of one size alone.
 
     Raises:
         InputError: if there is no such path, or no frame can be read from it; one line saying why and what to do.
@@ -50,10 +58,10 @@ def open_clip(path: Path, decoder: Decoder = "auto", *, threads: int = 1, frame_
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the path")
     if path.is_dir():
-        return FolderClip(path, frame_rate)
+        return FolderClip(path, frame_rate, one_size=one_size)
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; copy it again")
-    clip = PyavClip(path, threads)
+    clip = PyavClip(path, threads, one_size=one_size)
     if decoder == "decord":
         from humanpt.data.video_decord import DecordClip  # decord is missing on some machines
 

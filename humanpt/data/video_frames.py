@@ -17,15 +17,16 @@ from humanpt.errors import InputError
 class FolderClip(Clip):
     """The pictures that lie directly in a folder, in natural order, as frames at an assumed rate.
 
-    A picture that cannot be decoded, or is of another size than the first, is named in `damage` and left out; the
-    others keep their numbers and times.
+    A picture that cannot be decoded or, with `one_size`, is of another size than the first is named in `damage` and
+    left out; the others keep their numbers and times.
     """
 
     reader = "frames"
 
-    def __init__(self, path: Path, rate: float) -> None:
+    def __init__(self, path: Path, rate: float, *, one_size: bool = True) -> None:
         self.path = path
         self.damage = []
+        self._one_size = one_size
         # Pictures of kinds that OpenCV may not read keep their places too: a gap is named, and nothing moves up.
         self._pictures = pictures_in(path, PICTURE_ENDINGS + OTHER_PICTURE_ENDINGS)
         if not self._pictures:
@@ -47,7 +48,7 @@ class FolderClip(Clip):
             rgb = _read(path)
             if rgb is None:
                 self.damage.append(f"{path.name}: not a picture that can be read, left out; convert or copy it again")
-            elif rgb.shape[:2] != (self.height, self.width):
+            elif self._one_size and rgb.shape[:2] != (self.height, self.width):
                 size = f"{rgb.shape[1]} x {rgb.shape[0]}"
                 self.damage.append(f"{path.name}: {size} pixels instead of {self.width} x {self.height}, left out")
             else:

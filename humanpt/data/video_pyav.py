@@ -34,19 +34,19 @@ MISSING_END = 0.4  # seconds that may be missing at its end before a clip is sai
 class PyavClip(Clip):
     """A video file read with PyAV.
 
-    Damaged frames, those predicted from them and those of another size than the first are left out and counted in
-    `damage`. The others keep their times, and in MP4 and Matroska with H.264, HEVC, VP9 or AV1 also their numbers, so
-    that synchronised clips stay in step. Where a file has lost whole packets, numbers close the gap and only the times
-    (in AVI not even these) show it. The decoders of H.264 and MPEG-4 notice nearly all damage, those of HEVC and VP9
-    miss much of it.
+    Damaged frames, those predicted from them and, with `one_size`, those of another size than the first are left out
+    and counted in `damage`. The others keep their times, and in MP4 and Matroska with H.264, HEVC, VP9 or AV1 also
+    their numbers, so that synchronised clips stay in step. Where a file has lost whole packets, numbers close the gap
+    and only the times (in AVI not even these) show it. The decoders of H.264 and MPEG-4 notice nearly all damage, those
+    of HEVC and VP9 miss much of it.
     """
 
     reader = "pyav"
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1, *, one_size: bool = True) -> None:
         self.path = path
         self.damage = []
-        self._threads = threads
+        self._threads, self._one_size = threads, one_size
         with self._source() as (container, stream):
             rate = stream.average_rate or stream.guessed_rate
             self.rate = float(rate) if rate else None
@@ -74,7 +74,7 @@ class PyavClip(Clip):
                     if not sound:
                         left_out += 1
                         damaged_from = min(damaged_from, seconds)
-                    elif _upright_size(picture) != (self.width, self.height):
+                    elif self._one_size and _upright_size(picture) != (self.width, self.height):
                         other_size += 1
                     else:
                         yield _PyavFrame(number, seconds, picture, whole, small)

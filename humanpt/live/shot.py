@@ -18,7 +18,11 @@ from humanpt.detect.detector import BoxKind
 Floats = NDArray[np.float32]
 FocalSource = Literal["given", "EXIF", "assumed"]
 Stage = Literal["capture", "detect", "network", "smooth", "draw", "encode", "total"]
-"""Parts of the work on a frame; "total" is from the moment the picture was there to the drawn one."""
+"""Parts of the work on a frame.
+
+"capture" is the reading and decoding of the picture, "encode" what those who show or write it take. "total" is from the
+moment the picture was there to the drawn one, so it holds the waiting for one another too, but neither of these two.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,6 +61,8 @@ class Shot:
     """What took it."""
     arrived: float
     """`time.perf_counter()` when the picture was there, seconds."""
+    decoding: float = 0.0
+    """Seconds of work until it was there; waiting for a camera does not count."""
     name: str | None = None
     """File name of a picture in a folder."""
 
