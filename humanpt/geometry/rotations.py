@@ -88,6 +88,15 @@ def euler_to_rotmat(angles: Tensor) -> Tensor:
     return result
 
 
+def rotmat_to_euler(rotmat: Tensor, order: str) -> Tensor:
+    """Rotation matrices (..., 3, 3) to angles (..., 3) in radians about turning axes in this order, such as "ZXY".
+
+    Where the middle angle is a quarter turn the last one is taken as 0.
+    """
+    result: Tensor = roma.rotmat_to_euler(order, rotmat)
+    return result
+
+
 def random_rotmat(count: int, generator: torch.Generator) -> Tensor:
     """Rotations drawn evenly from all there are: (count, 3, 3) on the CPU, in float32."""
     result: Tensor = roma.random_rotmat(count, generator=generator)
