@@ -7,7 +7,6 @@ H W the picture's size, V vertices, F faces
 
 from __future__ import annotations
 
-import statistics
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from humanpt.body.model import BodyModel
 from humanpt.data.image import Rgb
 from humanpt.detect.detector import BoxKind
+from humanpt.live.latency import Latencies
 from humanpt.live.shot import Stage, Subject3D, View
 from humanpt.render.overlay import colour_of, draw_boxes, draw_mesh
 
@@ -38,29 +38,22 @@ _INK, _QUIET = (240, 240, 240), (90, 176, 240)
 
 
 class RecentTimes:
-    """How long each part of the work took over the last few seconds; bounded memory, and safe to share."""
+    """How long each part of the work took over the last few seconds, and how many views came; safe to share."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seconds: dict[Stage, deque[float]] = {}
+        self._latencies = Latencies(_RECENT)
         self._arrived: deque[float] = deque(maxlen=_RECENT)
+        self._lock = threading.Lock()
 
     def add(self, view: View) -> None:
         """Take one more view's times."""
+        self._latencies.add(view.seconds)
         with self._lock:
             self._arrived.append(view.shot.arrived)
-        for stage, seconds in view.seconds.items():
-            self.add_stage(stage, seconds)
-
-    def add_stage(self, stage: Stage, seconds: float) -> None:
-        """Take one more time of one part."""
-        with self._lock:
-            self._seconds.setdefault(stage, deque(maxlen=_RECENT)).append(seconds)
 
     def medians(self) -> dict[Stage, float]:
         """Seconds, for each part that was ever done."""
-        with self._lock:
-            return {stage: statistics.median(seconds) for stage, seconds in self._seconds.items()}
+        return {stage: spread.p50 for stage, spread in self._latencies.spreads().items()}
 
     @property
     def rate(self) -> float:

@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -201,9 +200,7 @@ class PageServer:
             if self._newest is None or not self._viewers:
                 continue
             view, drawn, mirrored = self._newest
-            begun = time.perf_counter()
             message = await asyncio.to_thread(message_of, view, drawn, self._times, mirrored)
-            self._times.add_stage("encode", time.perf_counter() - begun)
             for viewer in self._viewers:
                 viewer.offer(message)
 

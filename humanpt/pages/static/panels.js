@@ -83,7 +83,7 @@ export class Panels {
     write(find("rate"), rate ? rate.toFixed(1) : "–");
     const most = Math.max(0, ...parts.map(({ p50 }) => p50));
     const full = SCALES.find((scale) => scale >= most) ?? SCALES.at(-1);
-    write(find("scale"), parts.length ? `half of the pictures take less (p50); a bar is ${full} ms, the tick is now` : "");
+    write(find("scale"), parts.length ? `bars: p50 of the last seconds, full at ${full} ms · tick: now` : "");
     this.stages.show(parts, ({ stage }) => stage, (row, { stage, p50, now }) => {
       write(row.name, stage);
       write(row.told, `${milliseconds(p50)} ms`);

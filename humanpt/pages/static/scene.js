@@ -5,6 +5,7 @@ import {
 } from "three";
 import { OrbitControls } from "/static/three/OrbitControls.js";
 
+const FOV = 38; // degrees, of height
 const EASE = 0.12; // of the way to where things are, each view: what follows people must be calm
 const CELLS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]; // metres that a cell of the ground may measure
 const FROM = {
@@ -20,7 +21,7 @@ export class Scene {
     this.note = note;
     this.buttons = buttons;
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
-    this.eye = new PerspectiveCamera(38, 1, 0.01, 200);
+    this.eye = new PerspectiveCamera(FOV, 1, 0.01, 200);
     this.controls = new OrbitControls(this.eye, canvas);
     this.world = new World();
     this.people = new Group(); // camera axes, turned so that y is up
@@ -175,6 +176,7 @@ export class Scene {
   // Move the viewer: wholly by the view chosen, or only along with the people once it was turned by hand.
   look(ease) {
     if (!this.centre || !this.head) return;
+    this.widen();
     const target = this.view === "overview" ? this.middle() : this.centre.clone();
     if (this.view === null) {
       const step = target.sub(this.controls.target).multiplyScalar(EASE);
@@ -184,7 +186,7 @@ export class Scene {
       this.eye.position.set(0, 0, 0);
       this.controls.target.set(0, 0, this.centre.z);
     } else {
-      const reach = this.view === "overview" ? this.radius + 0.22 * this.centre.length() : 1.12 * this.radius;
+      const reach = this.view === "overview" ? 0.72 * this.radius + 0.23 * this.centre.length() : this.radius;
       const narrow = Math.min(1, this.eye.aspect);
       const far = reach / (Math.sin((this.eye.fov * Math.PI) / 360) * narrow);
       const place = FROM[this.view].clone().normalize().multiplyScalar(far).add(target);
@@ -195,9 +197,20 @@ export class Scene {
     this.ask();
   }
 
+  // From the camera, see just as much as it does; from elsewhere as a calm lens.
+  widen() {
+    const [width, height] = this.head.size;
+    const focal = this.head.intrinsics[1][1];
+    const across = (2 * Math.atan(Math.max(height, width / this.eye.aspect) / (2 * focal)) * 180) / Math.PI;
+    const fov = this.view === "camera" ? across : this.view === null ? this.eye.fov : FOV;
+    if (Math.abs(fov - this.eye.fov) < 1e-6) return;
+    this.eye.fov = fov;
+    this.eye.updateProjectionMatrix();
+  }
+
   // The point that an overview turns about: the people, a little towards the camera.
   middle() {
-    return this.centre.clone().multiplyScalar(0.86);
+    return this.centre.clone().multiplyScalar(0.88);
   }
 
   layGround() {
