@@ -118,7 +118,7 @@ def _settle(config: AnyConfig, where: torch.device, how: Precision, epoch_size: 
     cosine = optim.cosine_steps or config.loop.total_steps(epoch_size)
     warmup = round(WARM_UP * cosine) if optim.warmup_steps is None else optim.warmup_steps
     config = replace(config, optim=replace(optim, cosine_steps=cosine, warmup_steps=warmup))
-    if config.attention == "auto":
+    if config.attention == "auto" and getattr(config, "trunk", "vit") == "vit":
         dtype = torch.bfloat16 if how == "bf16" else torch.float32
         config = replace(config, attention=fastest_attention(config.encoder, where, dtype))
     return config

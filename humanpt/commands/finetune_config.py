@@ -9,6 +9,7 @@ from typing import Literal
 from humanpt.engine.loop_config import LoopConfig
 from humanpt.engine.optim import OptimConfig
 from humanpt.errors import ConfigError
+from humanpt.models.conv_trunk import ConvTrunkConfig
 from humanpt.models.croco import CroCoConfig
 from humanpt.tasks.classification import ClassesConfig
 from humanpt.tasks.dense_samples import DensePoseConfig
@@ -54,6 +55,11 @@ class FinetuneConfig:
     seed: int = 0
     """Seed of the first weights, the split, the choice of labels, the order and every draw."""
 
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures that the network sees, in pixels."""
+        return self.encoder.image_size
+
     def __post_init__(self) -> None:
         if not 0 <= self.heldout < 1:
             raise ConfigError(f"heldout is {self.heldout}; it is a share of the samples, from 0 to below 1")
@@ -79,9 +85,24 @@ class FinetuneMeshConfig(FinetuneConfig):
     """Head, body model, losses and crops."""
     heldout_pictures: int = 2000
     """Held-out pictures to measure on while a run goes on, at most."""
+    trunk: Literal["vit", "conv"] = "vit"
+    """What reads pictures: the encoder, or the small convolutional trunk of our own detector with its weights."""
+    conv: ConvTrunkConfig = field(default_factory=ConvTrunkConfig)
+    """Sizes of the convolutional trunk."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures that the network sees, in pixels."""
+        return self.encoder.image_size if self.trunk == "vit" else self.conv.image_size
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.trunk not in ("vit", "conv"):
+            raise ConfigError(f"trunk is {self.trunk!r}; choose vit or conv")
+        if self.trunk == "conv" and (self.task.views == 2 or self.tune == "norm" or self.optim.layer_decay != 1):
+            raise ConfigError(
+                "trunk=conv has one view, no norms and no blocks: leave out views, tune=norm, layer_decay"
+            )
         if self.heldout_pictures < 1:
             raise ConfigError(f"heldout_pictures is {self.heldout_pictures}; it must be at least 1")
 

@@ -65,7 +65,7 @@ def open_data(
         spec, data = family.open(config, spec, report)
     if chosen is not None:
         config = family.settle(config, data, chosen, report)
-    size, pictures = config.encoder.image_size, family.views(config)
+    size, pictures = config.image_size, family.views(config)
     check_workers(config.workers * world.neighbours, config.loop.micro_batch // world.size * pair_bytes(size, pictures))
     rest, heldout = family.split(config, data)
     if not len(rest):

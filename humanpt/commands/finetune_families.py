@@ -32,10 +32,12 @@ from humanpt.data.labelled.dense import DenseSet
 from humanpt.data.labelled.open_dense import open_dense
 from humanpt.data.labelled.record import LabelledSet
 from humanpt.data.split import split_groups, spread
+from humanpt.detect.heatmap import load_weights, weights_file
 from humanpt.engine.average import Averaged
 from humanpt.engine.report import Report
 from humanpt.engine.task import AnyTask
 from humanpt.errors import ConfigError, InputError
+from humanpt.models.conv_trunk import ConvTrunk
 from humanpt.models.mesh_heads import BODY_MODELS, HAND_MODELS, MeshNetwork
 from humanpt.models.trunk import Trunk
 from humanpt.tasks import classification, dense_pose, mesh_recovery
@@ -84,7 +86,7 @@ class Family(ABC, Generic[ConfigT, DataT]):
     def samples(self, config: ConfigT, data: DataT, indices: Indices, *, training: bool) -> Dataset[Any]:
         """The samples of a run, at stream positions in training and at places otherwise."""
         make: Callable[..., Dataset[Any]] = self.samples_type
-        return make(data, indices, config.task, config.encoder.image_size, config.seed, training=training)
+        return make(data, indices, config.task, config.image_size, config.seed, training=training)
 
     def start(self, network: nn.Module, samples: Dataset[Any]) -> None:
         """Let predictions begin at what the labels are about, where the head is made for that."""
@@ -135,7 +137,8 @@ class MeshFamily(Family[FinetuneMeshConfig, LabelledSet]):
     def network(self, config: FinetuneMeshConfig) -> nn.Module:
         """Trunk and mesh head."""
         body = load_body_model(config.task.model)
-        return MeshNetwork(Trunk(config.encoder, config.task.views), config.task, body)
+        trunk = ConvTrunk(config.conv) if config.trunk == "conv" else Trunk(config.encoder, config.task.views)
+        return MeshNetwork(trunk, config.task, body)
 
     def samples(
         self, config: FinetuneMeshConfig, data: LabelledSet, indices: Indices, *, training: bool
@@ -145,10 +148,14 @@ class MeshFamily(Family[FinetuneMeshConfig, LabelledSet]):
         return super().samples(config, data, indices, training=training)
 
     def start(self, network: nn.Module, samples: Dataset[Any]) -> None:
-        """Begin at the mean pose of the labels."""
+        """Begin at the mean pose of the labels, and a convolutional trunk with the weights of our detector."""
         assert isinstance(network, MeshNetwork)
         assert isinstance(samples, mesh_recovery.MeshSamples)
         network.start_at(samples.means())
+        if isinstance(network.trunk, ConvTrunk):
+            detector = load_weights(weights_file(network.config.subject), network.config.subject).network
+            pyramid = network.trunk.pyramid
+            pyramid.load_state_dict({name: detector.state_dict()[name] for name in pyramid.state_dict()})
 
     def about(self, data: LabelledSet) -> Mapping[str, Any]:
         """The layout."""

@@ -20,7 +20,7 @@ from humanpt.engine.checkpoint import Header, put_weights, read_header
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import seed_everything
 from humanpt.engine.weight_files import read_weight_file
-from humanpt.errors import CheckpointError
+from humanpt.errors import CheckpointError, ConfigError
 from humanpt.models.trunk import Trunk
 
 MEAN = "model.average."
@@ -37,7 +37,10 @@ def with_encoder_of(init: Path, config: AnyConfig, changes: Sequence[str]) -> An
 
     Raises:
         CheckpointError: as `initialise.decided_by`.
+        ConfigError: if the trunk is not the encoder.
     """
+    if isinstance(config, FinetuneMeshConfig) and config.trunk == "conv":
+        raise ConfigError("trunk=conv begins with the weights of our own detector; leave out --init")
     start = read_start(init)
     encoder = start.config or decided_by(init, config.encoder)
     config = override(replace(config, encoder=encoder), [text for text in changes if text.startswith("encoder.")])
@@ -66,19 +69,23 @@ def make_model(
     begun = None
     if fresh:
         family.start(network, samples)
-        if init is None:
+        if init is None and not isinstance(network.trunk, Trunk):
+            report.note("the first weights of the trunk are those of our own detector")
+        elif init is None:
             report.note("the first weights are random; --init takes those of a pre-trained run")
         else:
             random_decoder = isinstance(config, FinetuneMeshConfig) and config.task.decoder == "random"
             begun = initialise(_trunk(network), init, report, part="encoder." if random_decoder else "")
     choose_trained(network, config.tune)
-    _trunk(network).checkpoint_activations = config.checkpoint_activations
+    if isinstance(network.trunk, Trunk):
+        network.trunk.checkpoint_activations = config.checkpoint_activations
     return Averaged(network), begun
 
 
 def choose_trained(network: nn.Module, tune: Tune) -> None:
     """Let "all" weights of a network be trained, those of its "head", or these and the trunk's "norm"s."""
-    trunk = _trunk(network)
+    trunk = network.trunk
+    assert isinstance(trunk, nn.Module)
     trunk.requires_grad_(tune == "all")
     if tune == "norm":
         for module in trunk.modules():
@@ -122,8 +129,8 @@ def load_finetuned(
 
 def _build(family: Family[Any, Any], config: AnyConfig) -> nn.Module:
     network = family.network(config)
-    if config.attention != "auto":
-        _trunk(network).attention = config.attention
+    if config.attention != "auto" and isinstance(network.trunk, Trunk):
+        network.trunk.attention = config.attention
     return network
 
 

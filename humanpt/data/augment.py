@@ -123,6 +123,45 @@ def view(rgb: Rgb, config: AugmentConfig, draw: Draw) -> Rgb:
     return crop if factors == (1.0, 1.0, 1.0) else _jitter(crop, *factors)
 
 
+def worn(rgb: Rgb, strength: float, rng: np.random.Generator) -> Rgb:
+    """A picture as a poor camera would give it, or with something before it.
+
+    Each of these happens to some pictures: less light or more, few pixels, grey, noise, compression, a covered part.
+
+    Args:
+        rgb: (S, S, 3) uint8.
+        strength: how often and how strongly, from 0 (never) to 1.
+        rng: what chance decides.
+
+    Returns:
+        (S, S, 3) uint8.
+    """
+    side = len(rgb)
+    often = rng.random(6) < strength * np.array([0.5, 0.5, 0.1, 0.4, 0.4, 0.3])
+    gamma, fewer, noise, quality, *box = rng.random(8).tolist()
+    if often[0]:
+        table = (255 * np.linspace(0, 1, 256) ** (2 ** (2 * gamma - 1))).astype(np.uint8)
+        rgb = np.asarray(cv2.LUT(rgb, table), np.uint8)
+    if often[1]:
+        small = max(8, round(side / (1 + 2 * strength * fewer)))
+        shrunk = cv2.resize(rgb, (small, small), interpolation=cv2.INTER_AREA)
+        rgb = np.asarray(cv2.resize(shrunk, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    if often[2]:
+        rgb = np.repeat(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)[..., None], 3, axis=2)
+    if often[3]:
+        drawn = rng.normal(0, 20 * strength * noise, rgb.shape)
+        rgb = (rgb + drawn).round().clip(0, 255).astype(np.uint8)
+    if often[4]:
+        done = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, round(15 + 70 * quality)])[1]
+        rgb = np.asarray(cv2.imdecode(done, cv2.IMREAD_COLOR), np.uint8)
+    if often[5]:
+        width, height = (round(side * (0.08 + 0.3 * share)) for share in box[:2])
+        left, top = round((side - width) * box[2]), round((side - height) * box[3])
+        rgb = rgb.copy()
+        rgb[top : top + height, left : left + width] = rng.integers(0, 256, 3, np.uint8)
+    return np.ascontiguousarray(rgb)
+
+
 def centre_view(rgb: Rgb, config: AugmentConfig) -> Rgb:
     """The view for evaluation, of `centre_draw`; shapes as in `view`."""
     return view(rgb, config, centre_draw(config))

@@ -11,14 +11,14 @@ forth and back; a 5 x 5 convolution of each channel alone, cheap to compute on p
 one.
 
 Letters: B batch, K kinds of subjects (1 or 2), H and W sides of the picture, h = H / 8 and w = W / 8 of the grid, C
-channels.
+channels, D of the map.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -100,39 +100,41 @@ class DenseBlock(nn.Module):
         return F.relu(x + self.inner(x))
 
 
-class HeatMapNet(nn.Module):
-    """The whole network; pictures in, `HeatMaps` out."""
+class ConvPyramid(nn.Module):
+    """Convolutions down to stride 32 and back up to stride 8: pictures to a map of features, for a head to read.
 
-    def __init__(self, config: HeatMapConfig) -> None:
+    Args:
+        widths: channels at strides 4, 8, 16 and 32.
+        depths: residual blocks at these strides.
+        head_dim: channels D of the map.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int], depths: tuple[int, int, int, int], head_dim: int) -> None:
         super().__init__()
-        self.config = config
-        fine, grid, coarse, coarsest = config.widths
+        fine, grid, coarse, coarsest = widths
         # 2 x 2 pixels become channels, so that the first convolution, 6 x 6 with stride 4 in effect, is a dense one.
         self.stem = ConvUnit(12, fine, stride=2)
-        self.fine = nn.Sequential(*(DenseBlock(fine) for _ in range(config.depths[0])))
+        self.fine = nn.Sequential(*(DenseBlock(fine) for _ in range(depths[0])))
         self.to_grid = ConvUnit(fine, grid, stride=2)
-        self.grid = nn.Sequential(*(DenseBlock(grid) for _ in range(config.depths[1])))
+        self.grid = nn.Sequential(*(DenseBlock(grid) for _ in range(depths[1])))
         self.to_coarse = ConvUnit(grid, coarse, stride=2)
-        self.coarse = nn.Sequential(*(DenseBlock(coarse) for _ in range(config.depths[2])))
+        self.coarse = nn.Sequential(*(DenseBlock(coarse) for _ in range(depths[2])))
         self.to_coarsest = ConvUnit(coarse, coarsest, stride=2)
-        self.coarsest = nn.Sequential(*(DenseBlock(coarsest) for _ in range(config.depths[3])))
-        dim = config.head_dim
-        self.from_coarsest = ConvUnit(coarsest, dim, 1, active=False)
-        self.from_coarse = ConvUnit(coarse, dim, 1, active=False)
-        self.from_grid = ConvUnit(grid, dim, 1, active=False)
-        self.meet_coarse = ConvUnit(dim, dim)
-        self.meet_grid = nn.Sequential(ConvUnit(dim, dim), ConvUnit(dim, dim))
-        self.answers = nn.Conv2d(dim, config.kinds + 5, 1)  # centre, kind, sides, mask
-        nn.init.normal_(self.answers.weight, std=0.01)
-        first = torch.zeros(config.kinds + 5)
-        first[0] = math.log(RAREST / (1 - RAREST))
-        self.answers.bias = nn.Parameter(first)
+        self.coarsest = nn.Sequential(*(DenseBlock(coarsest) for _ in range(depths[3])))
+        self.from_coarsest = ConvUnit(coarsest, head_dim, 1, active=False)
+        self.from_coarse = ConvUnit(coarse, head_dim, 1, active=False)
+        self.from_grid = ConvUnit(grid, head_dim, 1, active=False)
+        self.meet_coarse = ConvUnit(head_dim, head_dim)
+        self.meet_grid = nn.Sequential(ConvUnit(head_dim, head_dim), ConvUnit(head_dim, head_dim))
 
-    def forward(self, pictures: Tensor) -> HeatMaps:
-        """Look at pictures.
+    def describe(self, pictures: Tensor) -> Tensor:
+        """The map of features.
 
         Args:
             pictures: (B, 3, H, W) RGB from 0 to 1; sides are multiples of 32.
+
+        Returns:
+            (B, D, h, w).
 
         Raises:
             ValueError: if the sides are not.
@@ -144,18 +146,35 @@ class HeatMapNet(nn.Module):
         coarse = self.coarse(self.to_coarse(grid))
         coarsest = self.coarsest(self.to_coarsest(coarse))
         coarse = self.meet_coarse(F.relu(self.from_coarse(coarse) + _twice(self.from_coarsest(coarsest))))
-        grid = self.meet_grid(F.relu(self.from_grid(grid) + _twice(coarse)))
-        answers = self.answers(grid).float()
-        kinds = self.config.kinds
-        sides = answers[:, kinds : kinds + 4].clamp(-REACH, REACH).exp() * UNIT
-        return HeatMaps(centre=answers[:, :1], kind=answers[:, 1:kinds], sides=sides, mask=answers[:, kinds + 4 :])
+        met: Tensor = self.meet_grid(F.relu(self.from_grid(grid) + _twice(coarse)))
+        return met
 
-    def fuse(self) -> HeatMapNet:
-        """Make the network ready to look only: evaluation mode, norms taken into convolutions, channels last."""
+    def fuse(self) -> Self:
+        """Take norms into convolutions, evaluation mode, channels last: ready to look, or to train without norms."""
         self.eval()
         for unit in [module for module in self.modules() if isinstance(module, ConvUnit)]:
             unit.fuse()
         return self.to(memory_format=torch.channels_last)
+
+
+class HeatMapNet(ConvPyramid):
+    """The whole network; pictures in, `HeatMaps` out."""
+
+    def __init__(self, config: HeatMapConfig) -> None:
+        super().__init__(config.widths, config.depths, config.head_dim)
+        self.config = config
+        self.answers = nn.Conv2d(config.head_dim, config.kinds + 5, 1)  # centre, kind, sides, mask
+        nn.init.normal_(self.answers.weight, std=0.01)
+        first = torch.zeros(config.kinds + 5)
+        first[0] = math.log(RAREST / (1 - RAREST))
+        self.answers.bias = nn.Parameter(first)
+
+    def forward(self, pictures: Tensor) -> HeatMaps:
+        """Look at pictures, (B, 3, H, W) as `describe` takes them."""
+        answers = self.answers(self.describe(pictures)).float()
+        kinds = self.config.kinds
+        sides = answers[:, kinds : kinds + 4].clamp(-REACH, REACH).exp() * UNIT
+        return HeatMaps(centre=answers[:, :1], kind=answers[:, 1:kinds], sides=sides, mask=answers[:, kinds + 4 :])
 
 
 def cell_middles(height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,11 @@ with every crop of S pixels. The head gives (s, tx, ty). The root, which is the 
 tx and ty half crops right of and below the crop's middle, and s half crops are a metre at its depth: z = 2 f / (S s).
 So the head speaks of the picture alone, and the focal length turns that into metres.
 
+A head of points also draws where each key point is seen, as a map of probabilities over the tokens. What the tokens say
+there, and where it is, goes to the hidden layers with the cells: the pose of fingers and limbs follows from that more
+easily than from cells alone. The idea of features taken at key points is that of Pose2Pose (Moon et al., arXiv
+2011.11534); the form is ours.
+
 Letters: B batch, N patches, S side of a picture, C width of the tokens, H width of the head, J joints, n numbers of a
 rotation, P shape parameters, K key points, V vertices.
 """
@@ -28,6 +33,7 @@ from humanpt.body.skeletons import ROOTS
 from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import project, unproject
 from humanpt.geometry.rotations import RotationKind, nearest_rotation, numbers_for, numbers_of, rotations_from
+from humanpt.models.conv_trunk import ConvTrunk
 from humanpt.models.layers import NORM_EPS, init_weights
 from humanpt.models.trunk import Trunk
 
@@ -37,6 +43,8 @@ UNIT: dict[Subject, float] = {"hand": 0.1, "body": 0.5}
 """Metres in which points are predicted and their errors weighed, so that these are numbers of about one."""
 MEAN_SCALE: dict[Subject, float] = {"hand": 8.0, "body": 1.0}
 """Half crops that a metre takes, where no labels tell."""
+SHARPNESS = 4.0
+"""Factor of what a head of points says of a token, so that its maps sharpen soon."""
 NEAREST = 0.1
 """Key points are projected as if at this share of the root's depth at least; nearer ones would leap about."""
 
@@ -64,6 +72,12 @@ class MeshModelConfig:
     """Numbers that are kept of each cell."""
     width: int = 512
     """Width of the hidden layers."""
+    head: Literal["cells", "points"] = "cells"
+    """Whether the hidden layers read cells alone, or also the tokens where each key point is seen."""
+    point_width: int = 32
+    """Numbers that a head of points keeps of the tokens at a key point."""
+    side: bool = False
+    """Whether it also says which hand a crop shows; hands alone."""
 
     def __post_init__(self) -> None:
         known = HAND_MODELS if self.subject == "hand" else BODY_MODELS
@@ -75,8 +89,12 @@ class MeshModelConfig:
             raise ConfigError(f"decoder is {self.decoder!r}; choose pretrained or random")
         if self.rotation not in get_args(RotationKind):
             raise ConfigError(f"rotation is {self.rotation!r}; choose {', '.join(get_args(RotationKind))}")
-        if min(self.cells, self.cell_width, self.width) < 1:
-            raise ConfigError("cells, cell_width and width must be at least 1")
+        if self.head not in ("cells", "points"):
+            raise ConfigError(f"head is {self.head!r}; choose cells or points")
+        if self.side and self.subject != "hand":
+            raise ConfigError("side is which hand a crop shows; leave it out for bodies")
+        if min(self.cells, self.cell_width, self.width, self.point_width) < 1:
+            raise ConfigError("cells, cell_width, width and point_width must be at least 1")
 
 
 class MeshPrediction(NamedTuple):
@@ -98,6 +116,11 @@ class MeshPrediction(NamedTuple):
     """(B, P) shape parameters, None likewise."""
     transl: Tensor | None
     """(B, 3) shift with which the model gives these vertices, None likewise."""
+    side: Tensor | None = None
+    """(B,) logits of the crop showing a right hand as it is; None from a network that does not say."""
+    heat: Tensor | None = None
+    """(B, N, K) logarithms of the probability that a token is where a key point is seen; None without a head of
+    points."""
 
 
 class Means(NamedTuple):
@@ -158,30 +181,80 @@ class ModelPoints(nn.Module):
 
 
 class MeshHead(nn.Module):
-    """Tokens to numbers."""
+    """Tokens to numbers, by way of cells.
 
-    def __init__(self, grid: tuple[int, int], token_width: int, config: MeshModelConfig, outputs: int) -> None:
+    Args:
+        grid: rows and columns of the tokens.
+        token_width: C.
+        config: sizes.
+        outputs: numbers wanted.
+        extra: numbers that the hidden layers read besides the cells.
+    """
+
+    def __init__(
+        self, grid: tuple[int, int], token_width: int, config: MeshModelConfig, outputs: int, extra: int = 0
+    ) -> None:
         super().__init__()
         self.grid = grid
         self.cells = min(config.cells, *grid)
         self.norm = nn.LayerNorm(token_width, eps=NORM_EPS)
         self.narrow = nn.Linear(token_width, config.cell_width)
-        self.hidden1 = nn.Linear(config.cell_width * self.cells**2, config.width)
+        self.hidden1 = nn.Linear(config.cell_width * self.cells**2 + extra, config.width)
         self.hidden2 = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, outputs)
         self.apply(init_weights)
         nn.init.zeros_(self.out.weight)  # so that predictions begin at the mean
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) tokens, row-major, to (B, outputs)."""
-        planes = self.narrow(self.norm(tokens)).mT.reshape(
-            len(tokens), -1, *self.grid
-        )  # (B, cell_width, rows, columns)
-        cells = functional.adaptive_avg_pool2d(planes, self.cells).flatten(1)
-        hidden = functional.gelu(self.hidden1(cells))
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, N, C) tokens, row-major, to (B, outputs) numbers and, from a head of points, its (B, N, K) heat."""
+        tokens = self.norm(tokens)
+        return self._numbers(self._cells(tokens)), None
+
+    def _cells(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) normed tokens to (B, cells * cells * cell_width)."""
+        planes = self.narrow(tokens).mT.reshape(len(tokens), -1, *self.grid)  # (B, cell_width, rows, columns)
+        return functional.adaptive_avg_pool2d(planes, self.cells).flatten(1)
+
+    def _numbers(self, read: Tensor) -> Tensor:
+        hidden = functional.gelu(self.hidden1(read))
         hidden = hidden + functional.gelu(self.hidden2(hidden))
         out: Tensor = self.out(hidden)
         return out
+
+
+class PointHead(MeshHead):
+    """Tokens to numbers, by way of cells and of where key points are seen.
+
+    Args:
+        points: K; other arguments as for `MeshHead`.
+    """
+
+    places: Tensor
+
+    def __init__(
+        self, grid: tuple[int, int], token_width: int, config: MeshModelConfig, outputs: int, points: int
+    ) -> None:
+        super().__init__(grid, token_width, config, outputs, extra=points * (2 + config.point_width))
+        self.look = nn.Linear(token_width, points)
+        self.keep = nn.Linear(token_width, config.point_width)
+        for layer in (self.look, self.keep):
+            init_weights(layer)
+        self.register_buffer("places", token_places(grid), persistent=False)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As in `MeshHead`, with the heat."""
+        tokens = self.norm(tokens)
+        heat = (SHARPNESS * self.look(tokens).float()).log_softmax(dim=1)
+        shares = heat.exp().mT  # (B, K, N)
+        where = (shares @ self.places).flatten(1)
+        there = (shares @ self.keep(tokens).float()).flatten(1)
+        return self._numbers(torch.cat((self._cells(tokens).float(), 2 * where, there), dim=1)), heat
+
+
+def token_places(grid: tuple[int, int]) -> Tensor:
+    """(N, 2) middles x, y of the tokens of a grid (rows, columns), row-major, in half crops from the crop's middle."""
+    rows, columns = ((2 * torch.arange(count) + 1) / count - 1 for count in grid)
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).flatten(0, 1)
 
 
 class MeshNetwork(nn.Module):
@@ -202,7 +275,7 @@ class MeshNetwork(nn.Module):
     mean_turn: Tensor
     mean_points: Tensor
 
-    def __init__(self, trunk: Trunk, config: MeshModelConfig, body: BodyModel) -> None:
+    def __init__(self, trunk: Trunk | ConvTrunk, config: MeshModelConfig, body: BodyModel) -> None:
         super().__init__()
         if trunk.views != config.views or body.layout.name != config.model or body.layout.side == "left":
             given = f"a trunk of {trunk.views} views and {body.layout.side} {body.layout.name}"
@@ -215,7 +288,9 @@ class MeshNetwork(nn.Module):
         free = 3 * (len(self.keypoint_names) + len(body.canonical))
         turn = numbers_of(config.rotation)
         self.sizes = [3, turn, free] if config.free else [3, joints * turn, shapes]
-        self.head = MeshHead(trunk.grid, trunk.width, config, sum(self.sizes))
+        self.sizes += [1] if config.side else []
+        sizes = (trunk.grid, trunk.width, config, sum(self.sizes))
+        self.head = PointHead(*sizes, len(self.keypoint_names)) if config.head == "points" else MeshHead(*sizes)
         self.register_buffer("mean_camera", body.canonical.new_tensor([MEAN_SCALE[config.subject], 0, 0]))
         self.register_buffer("mean_numbers", numbers_for(config.rotation, body.identity_pose()[0]))
         self.register_buffer("mean_shape", body.mean_shape()[0].clone())
@@ -253,7 +328,7 @@ class MeshNetwork(nn.Module):
             ValueError: if a shape does not fit, or there are more or fewer pictures than views.
         """
         tokens = self.trunk(image1, image2)
-        numbers = self.head(tokens)
+        numbers, heat = self.head(tokens)
         with torch.autocast(numbers.device.type, enabled=False):  # half a float is a millimetre or more
             camera, *rest = numbers.float().split(self.sizes, dim=1)
             camera = self._camera(camera)
@@ -268,7 +343,10 @@ class MeshNetwork(nn.Module):
                 keypoints, vertices, shift = self.points(shape, pose)
                 transl = shift + place[:, 0]
             pixels = seen_at(keypoints, place, intrinsics)
-        return MeshPrediction(keypoints + place, vertices + place, pixels, camera, turn, pose, shape, transl)
+            side = rest[2][:, 0] if self.config.side else None
+        return MeshPrediction(
+            keypoints + place, vertices + place, pixels, camera, turn, pose, shape, transl, side, heat
+        )
 
     def _camera(self, numbers: Tensor) -> Tensor:
         """(B, 3) s, tx, ty; s stays within e^-2 to e^2 of its mean."""

@@ -38,9 +38,14 @@ def normalise(pictures: Tensor) -> Tensor:
 
 def denormalise(image: Tensor) -> Tensor:
     """(B, 3, H, W) normalised RGB back to uint8 pictures, clipped where a prediction leaves the range."""
+    return (to_unit_range(image) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_unit_range(image: Tensor) -> Tensor:
+    """(B, 3, H, W) normalised RGB to values from 0 to 1."""
     mean, std = _colour_scale(image.device)
-    pictures: Tensor = (image * std + mean) * 255
-    return pictures.round().clamp(0, 255).to(torch.uint8)
+    pictures: Tensor = image * std + mean
+    return pictures
 
 
 def _colour_scale(device: torch.device) -> Tensor:

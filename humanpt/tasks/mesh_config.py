@@ -34,6 +34,12 @@ class MeshConfig(MeshModelConfig):
     """Weight of the squared error of the other rotation matrices, summed over a matrix and averaged over the joints."""
     shape_weight: float = 0.5
     """Weight of the squared error of shape parameters."""
+    places_weight: float = 1.0
+    """Weight of the L1 error of where a head of points sees the key points, in half crops."""
+    heat_weight: float = 0.5
+    """Weight of the cross-entropy of its maps against where the key points are."""
+    side_weight: float = 0.5
+    """Weight of the cross-entropy of which hand a crop shows, where the network says so."""
     margin: float = 0.9
     """Side of a crop over the side of the square that the labels give, which has room around the subject."""
     scale: float = 0.2
@@ -44,6 +50,9 @@ class MeshConfig(MeshModelConfig):
     """In training the crop camera is rolled by up to this many degrees to either side."""
     jitter: float = 0.4
     """Strength of the changes of brightness, contrast and saturation in training, from 0 to 1; as in pre-training."""
+    wear: float = 0.0
+    """In training, how often and how strongly crops are blurred, made noisy and grey, compressed and partly covered, as
+    real cameras and hands before things do; from 0 to 1."""
     heldout_batch: int = 32
     """Held-out pictures measured at once; without effect on the figures."""
 
@@ -58,5 +67,7 @@ class MeshConfig(MeshModelConfig):
             raise ConfigError(
                 "scale must be at least 0, shift lie from 0 to 0.5, turn from 0 to 180 degrees and jitter from 0 to 1"
             )
+        if not 0 <= self.wear <= 1:
+            raise ConfigError(f"wear is {self.wear}; it must lie from 0 (crops as they are) to 1")
         if self.heldout_batch < 1:
             raise ConfigError(f"heldout_batch is {self.heldout_batch}; it must be at least 1")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from humanpt.data.image import Rgb, resize_square
 from humanpt.engine.average import Averaged
@@ -25,7 +26,7 @@ from humanpt.geometry.alignment import enough_known, fit_known
 from humanpt.geometry.cameras import crop_intrinsics, project
 from humanpt.losses import known_l1, known_square
 from humanpt.metrics.pose import point_errors
-from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPoints, camera_of, seen_at
+from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPoints, PointHead, camera_of, seen_at
 from humanpt.render.overlay import draw_mesh
 from humanpt.tasks.mesh_config import MeshConfig
 from humanpt.tasks.mesh_placing import placed
@@ -155,7 +156,23 @@ class MeshTask:
             terms["pose"] = 9 * known_square(predicted.pose[:, 1:], true.pose[:, 1:])
         if predicted.shape is not None and true.shape is not None:
             terms["shape"] = known_square(predicted.shape, true.shape)
+        if predicted.heat is not None:
+            terms |= self._where_seen(predicted.heat, 2 * batch.pixels / size + (1 - size) / size)
+        if predicted.side is not None:
+            known = batch.right.isfinite()
+            terms["side"] = functional.binary_cross_entropy_with_logits(predicted.side, batch.right.nan_to_num(), known)
         return terms
+
+    def _where_seen(self, heat: Tensor, places: Tensor) -> dict[str, Tensor]:
+        """Errors of the maps of a head of points (B, N, K) against places (B, K, 2), in half crops; inside alone."""
+        inside = (places.abs() < 1).all(dim=-1, keepdim=True)  # which is False where they are not known
+        places = places.masked_fill(~inside, torch.nan)
+        head = self.network.head
+        assert isinstance(head, PointHead)
+        expected = heat.exp().mT @ head.places
+        wanted = spread_over(places, head.grid)
+        found = torch.where(inside[..., 0], -(wanted * heat.mT).sum(dim=-1), 0)
+        return {"places": known_l1(expected, places), "heat": found.sum() / inside.sum().clamp_min(1)}
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -164,13 +181,14 @@ class MeshTask:
         Returns:
             `loss`; `mpjpe_mm` of key points relative to the root and `pa_mpjpe_mm` after a similarity fit; `pve_mm`
             and `pa_pve_mm`, the same of vertices, where they are known. `mean_pa_mpjpe_mm` is what the mean of the
-            held-out poses themselves would score, the best guess without looking. Empty when nothing is held out.
+            held-out poses themselves would score, the best guess without looking. `side_accuracy` of crops and of their
+            mirror images, from a network that says which hand they show. Empty when nothing is held out.
         """
         if self.heldout is None:
             return {}
         root = self.network.points.root_of
         named = self.heldout.shared[:, 0]
-        losses, errors, poses = 0.0, dict[str, list[Tensor]](), []
+        losses, errors, poses, sides = 0.0, dict[str, list[Tensor]](), [], list[Tensor]()
         for batch in self._heldout_batches():
             image1, image2 = batch.views()
             predicted = self.model(image1, image2, intrinsics=batch.intrinsics)
@@ -190,7 +208,13 @@ class MeshTask:
                 errors.setdefault(f"{name}_mm", []).append(point_errors(points, targets).nanmean(dim=1).cpu())
                 errors.setdefault(f"pa_{name}_mm", []).append(point_errors(moved, targets).nanmean(dim=1).cpu())
             poses.append(pairs["mpjpe"][1].cpu())
+            if predicted.side is not None:
+                mirrored = self.model(image1.flip(-1), intrinsics=batch.intrinsics).side
+                known = batch.right.isfinite()
+                sides += [(predicted.side > 0)[known], (mirrored < 0)[known]]
         figures = {name: torch.cat(parts).mean().item() * MM for name, parts in errors.items() if len(torch.cat(parts))}
+        if sides:
+            figures["side_accuracy"] = torch.cat(sides).float().mean().item()
         return {"loss": losses, **figures, **mean_pose_figures(torch.cat(poses))}
 
     @torch.no_grad()
@@ -267,6 +291,24 @@ def predict(network: MeshNetwork, batch: MeshBatch) -> Recovered:
         focal=batch.picture_intrinsics.diagonal(dim1=1, dim2=2)[:, :2].cpu(),
         focal_assumed=batch.assumed.cpu(),
     )
+
+
+def spread_over(places: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Points as shares of the up to four cells around them, by which a weighted mean of middles gives them back.
+
+    Args:
+        places: (B, K, 2) x, y in half crops from the crop's middle; what is not finite counts as the middle, and what
+            is beyond the outermost middles as these.
+        grid: rows and columns.
+
+    Returns:
+        (B, K, rows * columns), each 1 in all.
+    """
+    shares = []
+    for axis, count in ((1, grid[0]), (0, grid[1])):
+        at = ((places[..., axis, None].nan_to_num() + 1) / 2 * count - 0.5).clamp(0, count - 1)
+        shares.append((1 - (at - torch.arange(count, device=places.device)).abs()).clamp_min(0))
+    return (shares[0][..., :, None] * shares[1][..., None, :]).flatten(-2)
 
 
 def only_turned(points: Tensor, turn: Tensor) -> Tensor:

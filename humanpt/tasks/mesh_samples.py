@@ -11,7 +11,7 @@ Letters: B batch, S side of a crop, K key points, V vertices, J joints, P shape 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from humanpt.body.model import BodyModel, load_body_model
 from humanpt.body.skeletons import ROOTS
-from humanpt.data.augment import AugmentConfig, Draw, view
+from humanpt.data.augment import AugmentConfig, Draw, view, worn
 from humanpt.data.image import Rgb
 from humanpt.data.labelled.record import Floats, Labelled, LabelledSet, mirrored, mirrored_camera
 from humanpt.data.order import sample_rng
@@ -35,6 +35,8 @@ from humanpt.tasks.samples import LabelledSamples, TensorBatch
 
 DRAWS = 7  # size, two shifts, roll, three colours: for each view, whatever the strengths
 STILL = np.full(DRAWS, 0.5)
+OTHER_HAND = 0.25
+"""Share of the crops in training that show a mirrored hand, where the network says which hand it is."""
 MEASURED = 1000
 """Labels that means are taken of at most."""
 
@@ -70,6 +72,8 @@ class MeshSample:
     labels are no parameters of that model."""
     shape: Floats | None
     """(P,) None likewise."""
+    right: Floats
+    """() 1 where the crop, as it is, shows a right hand, 0 where it shows a left one, NaN where nobody knows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +106,8 @@ class MeshBatch(TensorBatch):
     """(B, J, 3, 3); None likewise."""
     shape: Tensor | None
     """(B, P); None likewise."""
+    right: Tensor
+    """(B,)."""
 
     def __len__(self) -> int:
         return len(self.image1)
@@ -171,7 +177,9 @@ class MeshSamples(LabelledSamples[LabelledSet, MeshConfig, MeshSample]):
         vertices = labelled.vertices if self.same_mesh else None
         parameters = (labelled.pose, labelled.shape) if self.same_parameters else (None, None)
         camera = mirrored_camera(labelled.intrinsics, picture.shape[1]) if flip else labelled.intrinsics
-        return MeshSample(
+        if rng is not None and self.config.wear:
+            image1 = worn(image1, self.config.wear, rng)
+        sample = MeshSample(
             image1=image1,
             image2=image2,
             intrinsics=crop.intrinsics.astype(np.float32),
@@ -185,7 +193,9 @@ class MeshSamples(LabelledSamples[LabelledSet, MeshConfig, MeshSample]):
             vertices=None if vertices is None else (vertices @ turn.T).astype(np.float32),
             pose=parameters[0],
             shape=parameters[1],
+            right=np.array(np.nan if labelled.side in ("unknown", "none") else 1, np.float32),
         )
+        return _mirror_image(sample) if rng is not None and self.config.side and rng.random() < OTHER_HAND else sample
 
     def upright(self, index: int, flip: bool | None = None) -> tuple[Labelled, Rgb, bool]:
         """The labels and the picture of a right hand or a body, and whether they were mirrored.
@@ -252,6 +262,16 @@ class MeshSamples(LabelledSamples[LabelledSet, MeshConfig, MeshSample]):
         keypoints[ours] = labelled.keypoints[theirs] @ crop.crop_from_cam.T
         pixels[ours] = map_pixels(labelled.pixels[theirs], crop)
         return keypoints, pixels
+
+
+def _mirror_image(sample: MeshSample) -> MeshSample:
+    """A crop of the other hand, of which nothing is known but that."""
+    unknown: dict[str, Any] = {
+        name: None if value is None else np.full_like(value, np.nan)
+        for name in ("keypoints", "pixels", "vertices", "pose", "shape")
+        for value in [getattr(sample, name)]
+    }
+    return replace(sample, image1=np.ascontiguousarray(sample.image1[:, ::-1]), right=1 - sample.right, **unknown)
 
 
 def same_parameters(theirs: str | None, ours: str) -> bool:
