@@ -116,6 +116,25 @@ def write_clip(
     return path
 
 
+def write_two_sizes(path: Path) -> Path:
+    """Frames 0 to 9 of 128 x 96 pixels, 10 to 19 of 160 x 96; a transport stream may change its size."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for start, width in ((0, 128), (10, 160)):
+            encoder: Any = av.CodecContext.create("libx264", "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, 96, "yuv420p", Fraction(1, 25)
+            encoder.options = {"preset": "ultrafast"}
+            pictures = [av.VideoFrame.from_ndarray(paint(start + number, width, 96)) for number in range(10)]
+            for number, picture in enumerate([*pictures, None]):
+                if picture is not None:
+                    picture.pts, picture.time_base = start + number, encoder.time_base
+                for packet in encoder.encode(picture):
+                    packet.stream = stream
+                    output.mux(packet)
+    return path
+
+
 def write_sound(path: Path) -> Path:
     """Half a second of silence in a file that has no picture."""
     with av.open(str(path), "w") as output:

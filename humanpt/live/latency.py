@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from humanpt.live.shot import Stage
 
@@ -54,6 +55,6 @@ class Latencies:
         return {stage: _spread(values) for stage, values in kept.items()}
 
 
-def _spread(seconds: np.ndarray) -> Spread:
+def _spread(seconds: NDArray[np.float64]) -> Spread:
     p50, p95 = np.percentile(seconds, [50, 95])
     return Spread(p50=float(p50), p95=float(p95), mean=float(seconds.mean()), count=len(seconds))

@@ -7,12 +7,13 @@ that a slow machine shows fewer frames and never older ones; where they may not,
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from humanpt.data.image import Rgb
 from humanpt.engine.runtime import Interrupt, interruptible
@@ -21,7 +22,6 @@ from humanpt.live.shot import Shot, Stage, View
 from humanpt.live.slot import Slot
 from humanpt.live.source import Source
 
-StoppedBy = Literal["end", "stop", "signal"]
 TICK = 0.1  # seconds after which the showing thread looks for signals, and tells those who show that nothing came
 GRACE = 5.0  # seconds for which a camera's driver may keep the capturing thread after the end; then it is left behind
 
@@ -60,8 +60,8 @@ class Summary:
     """From the start."""
     stages: Mapping[Stage, Spread]
     """What each part of the work took, of the newest frames shown."""
-    stopped_by: StoppedBy | None
-    """The end of the source, `Loop.stop`, or Ctrl-C and its like; None while it runs."""
+    stopped_by: str | None
+    """"end" of the source, "stop" by `Loop.stop`, or the name of a signal, such as "SIGINT"; None while it runs."""
 
     @property
     def rate(self) -> float:
@@ -98,7 +98,7 @@ class Loop:
         self._last: dict[Stage, float] = {}  # what came after drawing began, of the frame shown last
         self._begun: float | None = None
         self._ended: float | None = None
-        self._stopped_by: StoppedBy | None = None
+        self._stopped_by: str | None = None
         self._error: BaseException | None = None
         self._ending = threading.Lock()
 
@@ -152,7 +152,7 @@ class Loop:
                 self._error = self._error or error
             self._end("stop")
 
-    def _end(self, by: StoppedBy) -> None:
+    def _end(self, by: str) -> None:
         with self._ending:
             self._stopped_by = self._stopped_by or by
         self._source.close()
@@ -181,7 +181,7 @@ class Loop:
     def _show(self, interrupt: Interrupt) -> None:
         while not self._views.over:
             if interrupt.asked:
-                self._end("signal")
+                self._end(signal.Signals(interrupt.signal).name)
                 return
             view = self._views.take(TICK)
             if view is not None:

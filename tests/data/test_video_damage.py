@@ -1,13 +1,12 @@
 """Damaged clips: what can be read is read, keeps its numbers and times, and the rest is reported."""
 
-from fractions import Fraction
 from itertools import islice
 
 import av
 import pytest
 
 from humanpt.data.video import open_clip
-from tests.clips import blank, cut, paint, read_number, spoil, write_clip
+from tests.clips import blank, cut, read_number, spoil, write_clip, write_two_sizes
 
 
 def shown(clip):
@@ -71,24 +70,13 @@ def test_a_broken_packet_in_avi_is_skipped_in_the_count(tmp_path):
 
 
 def test_frames_of_another_size_are_left_out(tmp_path):
-    path = tmp_path / "clip.ts"  # a transport stream may change its size on the way
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        for start, width in ((0, 128), (10, 160)):
-            encoder = av.CodecContext.create("libx264", "w")
-            encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, 96, "yuv420p", Fraction(1, 25)
-            encoder.options = {"preset": "ultrafast"}
-            pictures = [av.VideoFrame.from_ndarray(paint(start + number, width, 96)) for number in range(10)]
-            for number, picture in enumerate([*pictures, None]):
-                if picture is not None:
-                    picture.pts, picture.time_base = start + number, encoder.time_base
-                for packet in encoder.encode(picture):
-                    packet.stream = stream
-                    output.mux(packet)
+    path = write_two_sizes(tmp_path / "clip.ts")
     clip = open_clip(path)
     assert [painted for _, painted, _ in shown(clip)] == list(range(10))
     assert clip.damage == ["10 frames left out, not of 128 x 96 pixels"]
+    clip = open_clip(path, one_size=False)
+    assert [painted for _, painted, _ in shown(clip)] == list(range(20))
+    assert clip.damage == []
 
 
 class FailingDisk:
