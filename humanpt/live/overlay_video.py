@@ -1,7 +1,7 @@
 """The drawn pictures as a film, in MP4 (H.264), with the times at which they were taken.
 
-While it goes the file is cut into pieces that each carry their own index (a fragmented MP4), so what was written can be
-played whatever happens to the writer. `finish_video` copies it, without encoding again, into a plain MP4 whose index
+While it goes every picture is a piece of the file with an index of its own (a fragmented MP4), so what was written can
+be played whatever happens to the writer. `finish_video` copies it, without encoding again, into a plain MP4 whose index
 comes first, which every player and editor can wind through.
 """
 
@@ -22,9 +22,7 @@ from humanpt.files import whole_file
 
 CLOCK = Fraction(1, 90_000)
 """Seconds in a tick of the film's clock."""
-PIECE = 30
-"""Pictures in a piece; a killed writer loses one at most."""
-QUALITY = {"preset": "veryfast", "crf": "21", "tune": "zerolatency", "g": str(PIECE)}
+QUALITY = {"preset": "veryfast", "crf": "21", "tune": "zerolatency", "g": "60", "threads": "1"}
 """Of the encoder; without latency it keeps no picture back, which a killed writer would lose."""
 
 
@@ -37,12 +35,12 @@ class OverlayVideo:
         path: of the film, which must not exist.
 
     Raises:
-        OSError: if the disk is full or forbids it, here and from `add`; earlier pieces can be played.
+        OSError: if the disk is full or forbids it, here and from `add`; what was written before can be played.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb")
+        self._file = path.open("xb", buffering=0)
         self._container: Any = None
         self._stream: Any = None
         self._last = -1
@@ -69,7 +67,7 @@ class OverlayVideo:
         """End the film.
 
         Raises:
-            OSError: if its last piece cannot be written; earlier ones can be played.
+            OSError: if its last piece cannot be written; those before can be played.
         """
         container, self._container = self._container, None
         try:
@@ -82,7 +80,7 @@ class OverlayVideo:
                 self._file.close()
 
     def _open(self, height: int, width: int) -> None:
-        pieces = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+        pieces = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
         self._container = av.open(self._file, "w", format="mp4", options=pieces)
         self._stream = self._container.add_stream("libx264", options=QUALITY)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2

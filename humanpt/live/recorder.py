@@ -121,32 +121,37 @@ class Recorder:
                     self._write_meshes(view)
                 self.frames += 1
             except (OSError, av.FFmpegError) as error:
-                self._stop(getattr(error, "strerror", None) or str(error))
+                self._stop(error)
 
-    def close(self) -> None:
-        """End the recording and make whole files of it; once.
+    def close(self) -> dict[str, Path]:
+        """End the recording and make whole files of it, at the first call.
 
         Where there is no room for them the unfinished ones stay, and `trouble` says so.
+
+        Returns:
+            The files by their names within the folder.
         """
         with self._lock:
             if self._closed:
-                return
+                return self.files
             self._closed = True
             self._spool.close()
             try:
                 if self._video is not None:
                     self._video.close()
             except (OSError, av.FFmpegError) as error:
-                self._stop(getattr(error, "strerror", None) or str(error))
-            try:
-                self.files = finish_recording(self.folder, self._report)
-            except HumanptError as error:
-                self.trouble = self.trouble or str(error)
-                self._report.note(str(error))
+                self._stop(error)
+        try:  # without the lock, as the demo goes on meanwhile
+            self.files = finish_recording(self.folder, self._report)
+        except HumanptError as error:
+            self.trouble = str(error)
+            self._report.note(str(error))
+        return self.files
 
-    def _stop(self, reason: str) -> None:
+    def _stop(self, error: Exception) -> None:
         """Say once why no more is recorded."""
         if self.trouble is None:
+            reason = getattr(error, "strerror", None) or str(error)
             self.trouble = (
                 f"{self.folder}: recording stopped after {self.frames} pictures ({reason}); "
                 "these are kept; make room and record into another folder"

@@ -9,6 +9,7 @@ Letters: T frames, J joints, C channels.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,6 +54,49 @@ class _Joint:
     channels: list[str] = field(default_factory=list)
 
 
+class PlayedBvh(NamedTuple):
+    """Any BVH file, in its own axes and units of length."""
+
+    joint_names: tuple[str, ...]
+    """The joints, parents before children."""
+    parents: tuple[int, ...]
+    """Index of each joint's parent; -1 for the root, which is the first."""
+    offsets: Array
+    """(J, 3) each joint from its parent with all rotations the identity."""
+    rotations: Array
+    """(T, J, 3, 3) absolute rotation of each joint."""
+    root: Array
+    """(T, 3) where the root is."""
+    rate: float
+    """Frames per second."""
+
+
+def play_bvh(path: Path, text: str) -> PlayedBvh:
+    """Read a BVH file with any skeleton.
+
+    Args:
+        path: where the text came from, for messages.
+        text: the whole file.
+
+    Raises:
+        InputError: if the file is cut short or damaged, or holds values that are not numbers.
+    """
+    hierarchy, found, motion = text.partition("MOTION")
+    if not found:
+        raise InputError(f"{path}: no MOTION section; the BVH file is cut short, copy it again")
+    joints = _read_tree(path, hierarchy)
+    rate, table = _read_frames(path, motion, sum(len(joint.channels) for joint in joints))
+    rotations, root = _play(joints, table)
+    return PlayedBvh(
+        joint_names=tuple(joint.name for joint in joints),
+        parents=tuple(joint.parent for joint in joints),
+        offsets=np.array([joint.offset for joint in joints]),
+        rotations=rotations,
+        root=root,
+        rate=rate,
+    )
+
+
 def read_bvh(path: Path, text: str) -> Motion:
     """Read a BVH file of the CMU kind.
 
@@ -63,11 +107,8 @@ def read_bvh(path: Path, text: str) -> Motion:
     Raises:
         InputError: if the file is cut short or damaged, holds values that are not numbers, or has another skeleton.
     """
-    hierarchy, found, motion = text.partition("MOTION")
-    if not found:
-        raise InputError(f"{path}: no MOTION section; the BVH file is cut short, copy it again")
-    joints = _read_tree(path, hierarchy)
-    names = tuple(joint.name for joint in joints)
+    played = play_bvh(path, text)
+    names, rotations, root = played.joint_names, played.rotations, played.root
     wanted = sorted({name for partners in PARTNERS.values() for name in partners})
     missing = [name for name in wanted if name not in names]
     if missing:
@@ -75,18 +116,16 @@ def read_bvh(path: Path, text: str) -> Motion:
             f"{path}: no joint {', '.join(missing[:3])} among {', '.join(names[:6])}, ...; "
             "BVH files with the CMU skeleton (Hips, LowerBack, LeftUpLeg, ...) are read"
         )
-    rate, table = _read_frames(path, motion, sum(len(joint.channels) for joint in joints))
-    rotations, root = _play(joints, table)
-    if len(table) > 1 and not np.any(table[0, 3:6]):  # the T-pose
+    if len(root) > 1 and np.array_equal(rotations[0, 0], np.eye(3)):  # the T-pose
         rotations, root = rotations[1:], root[1:]
     return Motion(
         name=path.stem,
         joint_names=names,
-        parents=tuple(joint.parent for joint in joints),
-        offsets=CMU_UNIT * np.array([joint.offset for joint in joints]) @ FLIP,
+        parents=played.parents,
+        offsets=CMU_UNIT * played.offsets @ FLIP,
         rotations=FLIP @ rotations @ FLIP,
         root=CMU_UNIT * root @ FLIP,
-        rate=rate,
+        rate=played.rate,
         partners=PARTNERS,
         arms="level",
         licence=CMU_LICENCE,
