@@ -44,7 +44,7 @@ class FollowConfig:
     """Score from which one detection is enough; others need a second one in the next picture."""
     max_people: int = 4
     """Most hands or bodies followed at once, those with the best scores."""
-    lost_after: float = 2.0
+    lost_after: float = 1.2
     """Somebody whom no detection confirmed for so long has gone, in seconds."""
     doubtful_after: float = 0.6
     """The same for newcomers, and for those whose mesh jumped or left its crop."""
@@ -66,14 +66,24 @@ class FollowConfig:
             raise ConfigError(f"follow.confirm_iou is {self.confirm_iou}; it must lie between 0 and 1")
 
 
+SHORTEST = 1e-3  # seconds between pictures, at least
+USUAL = 1 / 15  # seconds between pictures, where there is but one yet
 LONGEST_STEP = 0.25  # seconds over which a velocity is believed
 FARTHEST = 0.75  # box sizes that a box is moved on at most
-JUMP = 0.45  # crop sizes from the middle of the crop to that of its mesh, from which the follow is doubtful
-RESIZE = 1.6  # ratio of sizes of crop and mesh, likewise
-STEADY = 0.15  # seconds over which the size of a box is evened out: a trembling crop makes the network tremble
+ALPHA, BETA = 0.6, 0.2  # what a mesh beside its box says of the place and the velocity of that box
+STEADY = 0.15  # seconds over which the sides of a box are evened out: a trembling crop makes the network tremble
+JUMP = 0.45  # box sizes from the middle of the box to that of its mesh, from which the follow is doubtful
+RESIZE = 1.6  # ratio of the sides of box and mesh, likewise
+STRAYED = 1.5  # box sizes gone since the last detection, likewise
+LOOK_AFTER = 0.5  # box sizes gone since the last detection from which the detector looks soon
+BLEND = 0.5  # what a detection says of the box, beside what was expected
+REPLACED = 0.5  # overlap with a detection below which it alone is the box from now on
+AGREE = 0.3  # what the overlap with one detection counts in the mean
+BAD, GOOD = 0.4, 0.7  # mean overlaps at which the detector looks as often, and as seldom, as it may
+LEARN = 0.2  # what one detection says of how much larger than meshes detections are
+MOST_LARGER = 0.4  # and how far that is believed, as a logarithm
 OUT = 0.25  # of a box inside the picture; with less, the follow is doubtful
 GONE = 0.05  # with less, it ends
-REPLACED = 0.5  # overlap with a strong detection below which that one is the box from now on
 NEAR = 0.6  # box sizes from box to detection that still may be one, where they do not overlap
 DOUBLE = 0.6  # overlap of two boxes from which they may be one subject
 DOUBLE_POINTS = 0.15  # mean distance of their key points, in box sizes, below which they are
@@ -94,6 +104,8 @@ class Followed:
         ended: whether they are let go with the next picture.
         misses: detections in a row that did not see them.
         hits: detections that did.
+        moved: how far the box has gone since the last one, in box sizes.
+        agreement: mean overlap of detections with where the box was expected.
     """
 
     def __init__(self, identity: int, box: Floats, kind: BoxKind, score: float, timestamp: float) -> None:
@@ -110,20 +122,22 @@ class Followed:
         self.confirmed = timestamp
         self.timestamp = timestamp  # of the box
         self.double_since: float | None = None
+        self.moved = 0.0
+        self.agreement = GOOD
         self._velocity = np.zeros(2)  # pixels a second
-        self._middle: tuple[float, NDArray[np.float64]] | None = None  # when and where the mesh was last
+        self._elapsed = USUAL
+        self._larger = 0.0  # logarithm of the ratio of boxes of detections and of meshes
+        self._detected: Floats | None = None  # box of a detection in this picture
 
     def move_on(self, timestamp: float) -> None:
         """Move the box to where it should be now."""
-        step = self._velocity * min(timestamp - self.timestamp, LONGEST_STEP)
-        most = FARTHEST * size_of(self.box)
-        length = float(np.linalg.norm(step))
-        if length > most:
-            step *= most / length
-        self.box = (self.box + np.tile(step, 2)).astype(np.float32)
+        self._elapsed = max(timestamp - self.timestamp, SHORTEST)
+        step = self._velocity * min(self._elapsed, LONGEST_STEP)
+        length, most = float(np.linalg.norm(step)), FARTHEST * size_of(self.box)
+        self.box = (self.box + np.tile(step * min(1.0, most / max(length, 1e-6)), 2)).astype(np.float32)
         self.timestamp = timestamp
 
-    def confirm(self, timestamp: float, box: Floats, kind: BoxKind, score: float, *, replace: bool) -> None:
+    def confirm(self, timestamp: float, box: Floats, kind: BoxKind, score: float, *, trusted: bool) -> None:
         """A detection saw them.
 
         Args:
@@ -131,14 +145,24 @@ class Followed:
             box: (4,) of the detection.
             kind: likewise.
             score: likewise.
-            replace: whether that is the box from now on.
+            trusted: whether it says for certain where they are.
         """
-        self.confirmed, self.misses, self.hits = timestamp, 0, self.hits + 1
+        self.confirmed, self.misses, self.hits, self.moved = timestamp, 0, self.hits + 1, 0.0
         self.score += 0.5 * (score - self.score)
         self.sides.vote_kind(kind)
-        if replace:
-            self.box, self.doubtful = box.astype(np.float32), False
-            self._middle, self._velocity = None, np.zeros(2)
+        overlap = float(overlaps(self.box[None], box[None])[0, 0])
+        self.agreement += AGREE * (overlap - self.agreement)
+        if trusted or overlap < REPLACED or self.doubtful:
+            self.box, self._velocity = box.astype(np.float32), np.zeros(2)
+        else:
+            self.box = (self.box + BLEND * (box - self.box)).astype(np.float32)
+        self.doubtful = False
+        self._detected = box
+
+    def confirm_weakly(self, timestamp: float, score: float) -> None:
+        """Something like them was seen where they are, too uncertain to say more."""
+        self.confirmed, self.misses = timestamp, 0
+        self.score += 0.5 * (score - self.score)
 
     def miss(self) -> None:
         """A detection did not see them."""
@@ -147,19 +171,21 @@ class Followed:
 
     def see(self, box: Floats) -> None:
         """Take in the box around the mesh that the crop at `self.box` gave."""
-        crop_middle, middle = middle_of(self.box), middle_of(box)
-        crop_size, size = size_of(self.box), size_of(box)
-        moved = float(np.linalg.norm(middle - crop_middle)) / crop_size
-        self.doubtful = moved > JUMP or not 1 / RESIZE < size / crop_size < RESIZE
-        if self._middle is not None and self.timestamp > self._middle[0]:
-            velocity = (middle - self._middle[1]) / (self.timestamp - self._middle[0])
-            elapsed = self.timestamp - self._middle[0]
-            self._velocity = 0.5 * (self._velocity + velocity)
-            share = elapsed / (elapsed + STEADY)
-        else:
-            share = 1.0
-        self._middle = self.timestamp, middle
-        half = (crop_size / size) ** (1 - share) * (box[2:] - box[:2]).astype(np.float64) / 2
+        if self._detected is not None:
+            self._larger += LEARN * (np.log(longer_side(self._detected) / longer_side(box)) - self._larger)
+            self._detected = None
+        off = middle_of(box) - middle_of(self.box)
+        if np.linalg.norm(off) > JUMP * size_of(self.box):
+            self.doubtful = True  # and the box stays
+            return
+        middle, half = middle_of(self.box) + ALPHA * off, (self.box[2:] - self.box[:2]) / 2
+        self._velocity += BETA * off / self._elapsed
+        wanted = (box[2:] - box[:2]) / 2 * np.exp(np.clip(self._larger, -MOST_LARGER, MOST_LARGER))
+        ratio = longer_side(box) * np.exp(self._larger) / longer_side(self.box)
+        self.doubtful |= not 1 / RESIZE < ratio < RESIZE
+        half = half * (np.maximum(wanted, 1) / half) ** (self._elapsed / (self._elapsed + STEADY))
+        self.moved += float(np.linalg.norm(self._velocity)) * self._elapsed / size_of(self.box)
+        self.doubtful |= self.moved > STRAYED
         self.box = np.concatenate([middle - half, middle + half]).astype(np.float32)
 
 
@@ -200,9 +226,12 @@ class Follower:
         """Whether the detector should look at this picture."""
         if self.config.trusted or not self.people or self._candidates:
             return True
-        waited = timestamp - self._detected
-        unsure = any(person.doubtful or person.misses or person.hits < 2 for person in self.people)
-        return waited >= (self.config.retry if unsure else self.config.every)
+        if any(p.doubtful or p.misses or p.hits < 2 or p.moved > LOOK_AFTER for p in self.people):
+            wait = self.config.retry
+        else:
+            good = min((person.agreement - BAD) / (GOOD - BAD) for person in self.people)
+            wait = self.config.retry + min(max(good, 0.0), 1.0) * (self.config.every - self.config.retry)
+        return timestamp - self._detected >= wait - SHORTEST
 
     def meet(self, timestamp: float, found: Detections) -> None:
         """Take in what the detector found: who is confirmed, who was missed, who is new."""
@@ -210,10 +239,11 @@ class Follower:
         pairs = self._pairs(found)
         for row, column in pairs:
             person, box = self.people[row], found.boxes[column]
-            strong = float(found.scores[column]) >= self.config.start_score
-            away = overlaps(person.box[None], box[None])[0, 0] < REPLACED
-            replace = self.config.trusted or (strong and (away or person.doubtful))
-            person.confirm(timestamp, box, found.kinds[column], float(found.scores[column]), replace=replace)
+            score = float(found.scores[column])
+            if score >= self.config.start_score:
+                person.confirm(timestamp, box, found.kinds[column], score, trusted=self.config.trusted)
+            else:
+                person.confirm_weakly(timestamp, score)
         seen = {row for row, _ in pairs}
         for row, person in enumerate(self.people):
             if row not in seen:
@@ -315,6 +345,11 @@ def middle_of(box: Floats) -> NDArray[np.float64]:
 def size_of(box: Floats) -> float:
     """Root of a box's area, in pixels."""
     return float(np.sqrt(max(1e-6, (float(box[2]) - float(box[0])) * (float(box[3]) - float(box[1])))))
+
+
+def longer_side(box: Floats) -> float:
+    """The longer side of a box, in pixels."""
+    return max(1e-3, float((box[2:] - box[:2]).max()))
 
 
 def box_around(pixels: Floats) -> Floats:
