@@ -107,7 +107,8 @@ class Loop:
 
         Raises:
             BaseException: the first error of the source, the pipeline, the drawing or a sink, as it was raised there;
-                the source and all sinks are closed before.
+                the source and all sinks are closed before. KeyboardInterrupt for a second Ctrl-C, which does not wait
+                for a pipeline that hangs.
         """
         self._begun = time.perf_counter()
         capturing = threading.Thread(target=self._guard, args=(self._capture,), name="capture", daemon=True)
@@ -117,8 +118,9 @@ class Loop:
                 thread.start()
             self._guard(lambda: self._show(interrupt))
             self._end("end")
-            self._guard(inferring.join)
-            self._guard(lambda: capturing.join(GRACE))
+            if not isinstance(self._error, KeyboardInterrupt):  # a second Ctrl-C waits for nobody
+                self._guard(inferring.join)
+                self._guard(lambda: capturing.join(GRACE))
             for sink in self._sinks:
                 self._guard(sink.close)
         self._ended = time.perf_counter()
