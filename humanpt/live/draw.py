@@ -75,6 +75,13 @@ def faces_of(body: BodyModel) -> Faces:
     return {"hand": faces, "hand_right": faces, "hand_left": np.ascontiguousarray(faces[:, ::-1])}
 
 
+def is_closed(faces: NDArray[np.int64]) -> bool:
+    """Whether every edge of triangles (F, 3) has a neighbour on its other side, so that no inside can be seen."""
+    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    there, back = (np.sort(edges @ (int(faces.max()) + 1, 1)) for edges in (edges, edges[:, ::-1]))
+    return bool(np.array_equal(there, back))
+
+
 def called(subject: Subject3D) -> str:
     """Identity and side as written beside a subject."""
     return f"{subject.identity} {SIDES[subject.kind]}".rstrip()
@@ -97,6 +104,7 @@ class Drawer:
         self.mirrored = mirrored
         self._bars = bars
         self._faces = {kind: torch.from_numpy(np.asarray(of_kind)) for kind, of_kind in faces.items()}
+        self._closed = all(is_closed(of_kind) for of_kind in faces.values())
         self._times = RecentTimes()
 
     def __call__(self, view: View) -> Rgb:
@@ -114,6 +122,7 @@ class Drawer:
             [self._faces[subject.kind] for subject in meshes],
             torch.from_numpy(view.shot.camera.intrinsics),
             colours=[colour_of(subject.identity) for subject in meshes],
+            cull=self._closed,
         )
         if mirrored:
             drawn = np.ascontiguousarray(drawn[:, ::-1])

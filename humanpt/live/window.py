@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import cv2
@@ -19,7 +20,7 @@ KEYS: dict[str, Action] = {"r": "record", "s": "snapshot", "m": "mirror"}
 """The key of each action; q and Esc end the demo."""
 
 _END = (ord("q"), 27)
-_TOLD_FOR = 60  # times that the window is brought up to date while a line stays on it: some seconds
+_TOLD_FOR = 4.0  # seconds that the answer to a key stays on the window
 _PROBE = "import cv2; cv2.namedWindow('humanpt'); cv2.destroyAllWindows()"
 _PATIENCE = 20.0  # seconds for a window to open
 
@@ -53,7 +54,7 @@ class Window:
         """
         self._title, self._controls, self._stop = title, controls, stop
         self._drawn: Rgb | None = None
-        self._line, self._left = "", 0
+        self._line, self._until = "", 0.0
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         except cv2.error:
@@ -75,10 +76,8 @@ class Window:
         cv2.destroyAllWindows()
 
     def _update(self, trouble: str | None) -> None:
-        if self._left > 0:
-            self._left -= 1
         if self._drawn is not None:
-            line = trouble or (self._line if self._left else "")
+            line = trouble or (self._line if time.monotonic() < self._until else "")
             recording = self._controls.status().recording
             cv2.imshow(self._title, cv2.cvtColor(_told(self._drawn, line, recording), cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(1)
@@ -87,7 +86,7 @@ class Window:
             self._stop()
         elif key >= 0 and (action := KEYS.get(chr(key & 0xFF).lower())) in self._controls.names:
             assert action is not None
-            self._line, self._left = self._controls.do(action)[1], _TOLD_FOR
+            self._line, self._until = self._controls.do(action)[1], time.monotonic() + _TOLD_FOR
 
 
 def _told(drawn: Rgb, line: str, recording: bool) -> Rgb:

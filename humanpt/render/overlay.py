@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humanpt.render.rasterize import normals, rasterize
+from humanpt.render.rasterize import seen_normals
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -50,6 +50,7 @@ def draw_mesh(
     *,
     colours: Sequence[Colour] | None = None,
     opacity: float = 0.8,
+    cull: bool = False,
 ) -> Picture:
     """Draw one or more shaded meshes; nearer ones hide others.
 
@@ -60,6 +61,7 @@ def draw_mesh(
         intrinsics: (3, 3) camera matrix in pixels.
         colours: one a mesh; otherwise those of `colour_of`.
         opacity: 1 hides what is behind, 0 draws nothing.
+        cull: leave out faces seen from behind: quicker, and the same picture of closed meshes with faces outward.
 
     Returns:
         (H, W, 3) uint8 RGB, lit from the camera.
@@ -77,14 +79,16 @@ def draw_mesh(
     vertices = torch.cat(meshes).float()[None]
     joined = torch.cat([f + int(first) for f, first in zip(sides, counts[:-1], strict=True)])
     owner = torch.cat([torch.full((len(f),), i) for i, f in enumerate(sides)])
-    raster = rasterize(vertices, joined, intrinsics.float()[None], *picture.shape[:2])
-    shade = _AMBIENT + (1 - _AMBIENT) * normals(raster, joined, vertices)[0, ..., 2].abs().cpu()
+    pixel, face, normal = seen_normals(vertices, joined, intrinsics.float()[None], *picture.shape[:2], cull=cull)
+    pixel = pixel.cpu()
+    shade = _AMBIENT + (1 - _AMBIENT) * normal[:, 2].abs().cpu()
     palette = torch.tensor(colours if colours is not None else [colour_of(i) for i in range(len(meshes))])
-    mask, face = raster.mask[0].cpu(), raster.face[0].cpu()
-    painted = palette[owner[face[mask]]] * shade[mask][:, None]
-    result = torch.from_numpy(picture.copy())
-    result[mask] = (opacity * painted + (1 - opacity) * result[mask]).round().to(torch.uint8)
-    return np.asarray(result.numpy(), np.uint8)
+    painted = palette[owner[face.cpu()]] * shade[:, None]
+    result = picture.copy()
+    pixels = torch.from_numpy(result).view(-1, 3)
+    blended = (opacity * painted + (1 - opacity) * pixels.index_select(0, pixel)).round_().to(torch.uint8)
+    pixels.index_copy_(0, pixel, blended)
+    return result
 
 
 def draw_points(

@@ -47,9 +47,53 @@ def nearest_faces(
         some = slice(first, first + pictures)
         corners = _Corners(x[some], y[some], z[some], faces)
         keys = memory[: len(x[some]) * height * width].fill_(_NOTHING)
-        _draw(keys, corners, height, width, cull)
+        _draw(keys, corners, _Boxes(corners, height, width, 0.0, cull), width)
         _resolve(keys, corners, face[some], bary[some], depth[some], front[some])
     return face, bary, depth, front
+
+
+@torch.no_grad()
+def seen_faces(
+    vertices_cam: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, cull: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `nearest_faces` finds in one picture, of the pixels alone that show something.
+
+    The same faces and weights to the bit. The work goes by what is seen and not by the size of the picture, so that a
+    hand in a large picture is quick.
+
+    Args:
+        vertices_cam: (1, V, 3) metres, camera axes.
+        faces: (F, 3) corners.
+        intrinsics: (1, 3, 3) pixels.
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+        cull: leave out faces seen from behind.
+
+    Returns:
+        (P,) int64 indices of pixels, row by row; (P,) int64 the face that each shows; (P, 3) float32 weights of its
+        corners.
+    """
+    x, y, z = _project(vertices_cam, intrinsics)
+    corners = _Corners(x, y, z, faces)
+    boxes = _Boxes(corners, height, width, 0.0, cull)
+    if not len(boxes.found):
+        nothing = torch.empty(0, dtype=torch.int64, device=x.device)
+        return nothing, nothing, x.new_empty(0, 3)
+    rows = boxes.pixels.div(boxes.columns, rounding_mode="floor")
+    left, top = int(boxes.left.min()), int(boxes.top.min())
+    right, bottom = int((boxes.left + boxes.columns).max()), int((boxes.top + rows).max())
+    across = right - left
+    boxes.first = (boxes.top.long() - top).mul_(across).add_(boxes.left.long() - left)
+    keys = torch.full(((bottom - top) * across,), _NOTHING, dtype=torch.int64, device=x.device)
+    _draw(keys, corners, boxes, across)
+    named = keys.add_(1).bitwise_and_(MAX_FACES)  # the face plus one, as in _resolve
+    seen = named.nonzero()[:, 0]
+    face = named.index_select(0, seen).sub_(1)
+    py = torch.div(seen, across, rounding_mode="floor")
+    px = seen - py * across + left
+    py += top
+    weights, _, _ = _on_surface(corners, face, px, py)
+    return py * width + px, face, weights
 
 
 @torch.no_grad()
@@ -163,9 +207,8 @@ def _edges(xa: Tensor, xb: Tensor, xc: Tensor, ya: Tensor, yb: Tensor, yc: Tenso
     return (xb * yc).sub_(yb * xc), (xc * ya).sub_(yc * xa), (xa * yb).sub_(ya * xb)
 
 
-def _draw(keys: Tensor, corners: _Corners, height: int, width: int, cull: bool) -> None:
-    """Lower the keys (P) of some pictures to the least that their faces offer."""
-    boxes = _Boxes(corners, height, width, 0.0, cull)
+def _draw(keys: Tensor, corners: _Corners, boxes: _Boxes, width: int) -> None:
+    """Lower the keys (P) of some pictures, or of a window that is so wide, to the least that their faces offer."""
     # The corners as seen from the first pixel of the box, in mirror writing where a face shows its back, so that inside
     # is where all edges are positive.
     values = [v.sub_(boxes.left).mul_(boxes.sign) for v in corners.of(corners.x, boxes.found)]
@@ -243,14 +286,20 @@ def _resolve(keys: Tensor, corners: _Corners, face: Tensor, bary: Tensor, depth:
         picture = row // height
         found = named.index_select(0, seen).add_(picture * corners.count - 1)
         px, py = seen - row * width, row - picture * height
-        xa, xb, xc = (v.sub_(px) for v in corners.of(corners.x, found))
-        ya, yb, yc = (v.sub_(py) for v in corners.of(corners.y, found))
-        za, zb, zc = corners.of(corners.z, found)
-        ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
-        area = ea + eb + ec
-        ea, eb, ec = ea.div_(za), eb.div_(zb), ec.div_(zc)
-        share = ea + eb + ec
-        weights = torch.stack([ea, eb, ec], dim=1).div_(share[:, None])
-        bary.view(-1, 3).index_copy_(0, seen, weights.float())
-        depth.view(-1).index_copy_(0, seen, (area / share).float())
-        front.view(-1).index_copy_(0, seen, area < 0)
+        weights, there, outside = _on_surface(corners, found, px, py)
+        bary.view(-1, 3).index_copy_(0, seen, weights)
+        depth.view(-1).index_copy_(0, seen, there)
+        front.view(-1).index_copy_(0, seen, outside)
+
+
+def _on_surface(corners: _Corners, found: Tensor, px: Tensor, py: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where on their faces pixels lie: (P, 3) weights of the corners, (P,) depth, (P,) whether the outside is seen."""
+    xa, xb, xc = (v.sub_(px) for v in corners.of(corners.x, found))
+    ya, yb, yc = (v.sub_(py) for v in corners.of(corners.y, found))
+    za, zb, zc = corners.of(corners.z, found)
+    ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
+    area = ea + eb + ec
+    ea, eb, ec = ea.div_(za), eb.div_(zb), ec.div_(zc)
+    share = ea + eb + ec
+    weights = torch.stack([ea, eb, ec], dim=1).div_(share[:, None])
+    return weights.float(), (area / share).float(), area < 0

@@ -4,6 +4,7 @@ import torch
 
 from humanpt.geometry.cameras import intrinsics_from_fov
 from humanpt.render.overlay import bones_of, draw_boxes, draw_mesh, draw_points, draw_skeleton
+from humanpt.render.rasterize import normals, rasterize, seen_normals
 from tests.render.meshes import plane, sphere, views
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -37,6 +38,25 @@ def test_the_nearer_of_two_meshes_hides_the_other(grey):
         drawn = draw_mesh(grey, meshes, [faces, faces], intrinsics, colours=colours, opacity=1.0)
         assert drawn[32, 32].tolist() == list(RED)
         assert drawn[32, 12].tolist() == list(BLUE)
+
+
+@pytest.mark.parametrize("cull", [False, True])
+@pytest.mark.parametrize("at", [(0.0, 0.0, 2.0), (-1.1, 0.6, 1.6), (0.0, 0.0, 0.3), (0.0, 0.0, -2.0), (9.0, 0.0, 2.0)])
+def test_pixels_that_show_something_are_those_of_the_whole_raster(at, cull):
+    vertices, faces = sphere(16)
+    seen, intrinsics = vertices[None] + torch.tensor(at), intrinsics_from_fov(0.9, 64)[None]
+    pixel, face, normal = seen_normals(seen, faces, intrinsics, 48, 64, cull=cull)
+    raster = rasterize(seen, faces, intrinsics, 48, 64, cull=cull)
+    assert torch.equal(pixel, raster.face.view(-1).add(1).nonzero()[:, 0])
+    assert torch.equal(face, raster.face.view(-1)[pixel])
+    assert torch.equal(normal, normals(raster, faces, seen).view(-1, 3)[pixel])
+
+
+def test_a_closed_mesh_looks_the_same_without_its_back(grey):
+    vertices, faces = sphere(16)
+    seen, intrinsics = views(vertices, [[0.2, 0.1, -1.5]])
+    both, front = (draw_mesh(grey, seen[0], faces, intrinsics[0], cull=cull) for cull in (False, True))
+    np.testing.assert_array_equal(both, front)
 
 
 def test_without_opacity_nothing_is_drawn(grey):

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from humanpt.live.draw import Drawer, RecentTimes, called, faces_of, is_closed, mirrored_boxes
+from humanpt.render.overlay import colour_of
+from tests.live.views import HEIGHT, WIDTH, model, subject, view
+
+
+@pytest.fixture(scope="module")
+def hands():
+    return faces_of(model("hand_right"))
+
+
+def coloured(picture, identity):
+    """Where the shades of an identity's colour are: the ratios of its channels."""
+    shades = picture.astype(float) + 1
+    wanted = np.array(colour_of(identity)) + 1.0
+    return (np.abs(shades / shades.sum(-1, keepdims=True) - wanted / wanted.sum()) < 0.15).all(-1)
+
+
+def test_a_hand_is_drawn_in_the_colour_of_its_identity_where_it_is(hands):
+    seen = view(subject(5, "hand_right", (-0.1, 0.0, 0.6)))
+    ys, xs = coloured(Drawer(hands, bars=False)(seen), 5).nonzero()
+    left, top, right, bottom = seen.subjects[0].box
+    beside = (xs < left - 1) | (xs > right + 1) | (ys > bottom + 1)
+    inside = ~beside & (ys > top - 1)
+    assert not (beside & (ys > top + 1)).any()  # the label, above or below, may be wider
+    assert inside.sum() > 1000
+
+
+def test_the_shot_stays_as_it_was_taken(hands):
+    seen = view(subject(1, "hand_right", (0.0, 0.0, 0.5)))
+    before = seen.shot.picture.copy()
+    drawn = Drawer(hands, mirrored=True)(seen)
+    np.testing.assert_array_equal(seen.shot.picture, before)
+    assert drawn.shape == before.shape
+    assert not np.shares_memory(drawn, seen.shot.picture)
+
+
+def test_a_mirror_shows_what_is_on_the_left_on_the_right(hands, monkeypatch):
+    monkeypatch.setattr("humanpt.live.draw._write_lines", lambda *_: None)
+    seen = view(subject(2, "hand_right", (-0.12, 0.0, 0.6)))
+    drawer = Drawer(hands, bars=False)
+    plain = drawer(seen)
+    drawer.mirrored = True
+    turned = drawer(seen)[:, ::-1]
+    box = seen.subjects[0].box
+    rows = slice(int(box[1]) + 20, int(box[3]) + 1)  # below the label, whose text does not turn
+    np.testing.assert_array_equal(turned[rows], plain[rows])
+
+
+def test_text_is_readable_in_the_mirror(hands):
+    seen = view()
+    plain, mirrored = Drawer(hands)(seen), Drawer(hands, mirrored=True)(seen)
+    np.testing.assert_array_equal(plain, mirrored)  # grey all over: nothing but the text could differ
+    assert (plain != seen.shot.picture).any()
+
+
+def test_mirrored_boxes_hold_the_mirrored_pixels():
+    picture = np.zeros((4, 10), int)
+    picture[1:3, 2:5] = 1
+    (left, top, right, bottom), *_ = mirrored_boxes(np.array([[1.5, 0.5, 4.5, 2.5]]), 10)
+    ys, xs = picture[:, ::-1].nonzero()
+    assert (xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5) == (left, top, right, bottom)
+
+
+def test_the_focal_line_is_on_every_picture(hands):
+    drawer = Drawer(hands, bars=False)
+    assumed, given = drawer(view()), drawer(view(focal_from="given"))
+    assert (assumed[:-30] == 90).all()
+    assert (assumed[-30:] != given[-30:]).any()
+
+
+def test_bars_tell_how_long_the_parts_take(hands):
+    slow, quick = (Drawer(hands)(view(seconds={"network": seconds})) for seconds in (0.09, 0.01))
+    blue = (90, 176, 240)
+    assert (slow == blue).all(-1).sum() > 5 * (quick == blue).all(-1).sum() > 0
+
+
+def test_without_times_there_are_no_bars(hands):
+    drawer = Drawer(hands)
+    np.testing.assert_array_equal(drawer(replace(view(), seconds={}))[:100], 90)
+
+
+def test_a_kind_without_triangles_has_its_box_alone(hands):
+    hand = subject(1, "hand_left", (0.0, 0.0, 0.6))
+    drawn = Drawer({"hand_right": hands["hand_right"]}, bars=False)(view(hand))
+    middle = drawn[HEIGHT // 2 - 10 : HEIGHT // 2 + 10, WIDTH // 2 - 10 : WIDTH // 2 + 10]
+    assert (middle == 90).all()
+    assert coloured(drawn, 1).sum() > 100
+
+
+def test_bodies_are_drawn_with_the_same_bits_with_and_without_their_backs(monkeypatch):
+    faces = faces_of(model("body"))
+    seen = view(subject(1, "body", (0.0, 0.0, 3.0), turn=0.7))
+    quick = Drawer(faces)(seen)
+    monkeypatch.setattr("humanpt.live.draw.is_closed", lambda _: False)
+    np.testing.assert_array_equal(quick, Drawer(faces)(seen))
+
+
+def test_a_body_is_closed_and_a_hand_is_open_at_the_wrist(hands):
+    assert is_closed(faces_of(model("body"))["body"])
+    assert not is_closed(hands["hand_left"])
+
+
+def test_left_hands_have_their_outsides_outside(hands):
+    np.testing.assert_array_equal(
+        np.sort(hands["hand_left"], axis=1), np.sort(model("hand_left").faces.numpy(), axis=1)
+    )
+    hand = subject(1, "hand_left", (0.0, 0.0, 0.0))
+    a, b, c = (hand.vertices[hands["hand_left"][:, i]].astype(float) for i in range(3))
+    assert (np.cross(b, c) * a).sum() > 0  # six times the volume, positive where faces look outward
+
+
+def test_subjects_are_called_by_number_and_side():
+    kinds = ("body", "hand", "hand_left", "hand_right")
+    subjects = [replace(subject(3, "hand_right", (0.0, 0.0, 0.6)), kind=kind) for kind in kinds]
+    assert [called(one) for one in subjects] == ["3", "3 hand", "3 left", "3 right"]
+
+
+def test_recent_times_are_medians_and_forget():
+    times = RecentTimes()
+    assert times.rate == 0
+    for number in range(400):
+        seen = view(number=number, seconds={"network": 0.5 if number < 300 else 0.02})
+        times.add(seen)
+    assert times.medians() == {"network": pytest.approx(0.02)}
+    assert times.rate == pytest.approx(25)
