@@ -44,7 +44,7 @@ class FollowConfig:
     """Score from which one detection is enough; others need a second one in the next picture."""
     max_people: int = 4
     """Most hands or bodies followed at once, those with the best scores."""
-    lost_after: float = 1.2
+    lost_after: float = 2.0
     """Somebody whom no detection confirmed for so long has gone, in seconds."""
     doubtful_after: float = 0.6
     """The same for newcomers, and for those whose mesh jumped or left its crop."""
@@ -82,6 +82,7 @@ AGREE = 0.3  # what the overlap with one detection counts in the mean
 BAD, GOOD = 0.4, 0.7  # mean overlaps at which the detector looks as often, and as seldom, as it may
 LEARN = 0.2  # what one detection says of how much larger than meshes detections are
 MOST_LARGER = 0.4  # and how far that is believed, as a logarithm
+WEAK_FOR = 3.0  # seconds for which weak detections alone confirm somebody
 OUT = 0.25  # of a box inside the picture; with less, the follow is doubtful
 GONE = 0.05  # with less, it ends
 NEAR = 0.6  # box sizes from box to detection that still may be one, where they do not overlap
@@ -119,7 +120,7 @@ class Followed:
         self.ended = False
         self.misses = 0
         self.hits = 1
-        self.confirmed = timestamp
+        self.confirmed = self.strongly = timestamp
         self.timestamp = timestamp  # of the box
         self.double_since: float | None = None
         self.moved = 0.0
@@ -147,7 +148,8 @@ class Followed:
             score: likewise.
             trusted: whether it says for certain where they are.
         """
-        self.confirmed, self.misses, self.hits, self.moved = timestamp, 0, self.hits + 1, 0.0
+        self.confirmed = self.strongly = timestamp
+        self.misses, self.hits, self.moved = 0, self.hits + 1, 0.0
         self.score += 0.5 * (score - self.score)
         self.sides.vote_kind(kind)
         overlap = float(overlaps(self.box[None], box[None])[0, 0])
@@ -161,7 +163,7 @@ class Followed:
 
     def confirm_weakly(self, timestamp: float, score: float) -> None:
         """Something like them was seen where they are, too uncertain to say more."""
-        self.confirmed, self.misses = timestamp, 0
+        self.confirmed, self.misses = min(timestamp, self.strongly + WEAK_FOR), 0
         self.score += 0.5 * (score - self.score)
 
     def miss(self) -> None:
@@ -262,12 +264,12 @@ class Follower:
         if not self.config.trusted:
             for person, box in zip(self.people, boxes, strict=True):
                 person.see(box)
-            self._part(keypoints)
+            self._part(boxes, keypoints)
 
     def _gone(self, person: Followed, timestamp: float) -> bool:
         patience = self.config.lost_after if person.hits > 2 and not person.doubtful else self.config.doubtful_after
-        missed = person.misses >= self.config.min_misses and timestamp - person.confirmed > patience
-        return person.ended or missed
+        unseen = person.misses >= self.config.min_misses and timestamp - person.confirmed > patience
+        return person.ended or unseen or timestamp - person.strongly > WEAK_FOR + patience
 
     def _pairs(self, found: Detections) -> list[tuple[int, int]]:
         """Who is followed and the detections of them."""
@@ -318,15 +320,14 @@ class Follower:
                 return True
         return False
 
-    def _part(self, keypoints: Floats) -> None:
-        """Where two follow the same subject for a while, let the one go that detections spoke less for."""
-        doubles = set()
+    def _part(self, boxes: Floats, keypoints: Floats) -> None:
+        """Where two meshes show the same subject for a while, let the one go that detections spoke less for."""
+        overlap, doubles = overlaps(boxes, boxes), set()
         for row, person in enumerate(self.people):
-            for other in range(row):
-                rival = self.people[other]
-                size = max(size_of(person.box), size_of(rival.box))
-                near = np.linalg.norm(keypoints[row] - keypoints[other], axis=-1).mean() < DOUBLE_POINTS * size
-                if near and overlaps(person.box[None], rival.box[None])[0, 0] > DOUBLE:
+            for other, rival in enumerate(self.people[:row]):
+                size = max(size_of(boxes[row]), size_of(boxes[other]))
+                apart = np.linalg.norm(keypoints[row] - keypoints[other], axis=-1).mean()
+                if apart < DOUBLE_POINTS * size and overlap[row, other] > DOUBLE:
                     doubles.add(row if (person.misses, -person.hits) >= (rival.misses, -rival.hits) else other)
         for row, person in enumerate(self.people):
             if row not in doubles:
