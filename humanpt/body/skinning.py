@@ -91,6 +91,13 @@ class WeightedSums(nn.Module):
         self.register_buffer("starts", torch.cat((starts.new_zeros(1), starts[:-1])), persistent=False)
         self.register_buffer("weights", weights[kept], persistent=False)
 
+    def dense(self, count: int) -> Tensor:
+        """(N, J): the same as a whole matrix, for J rows."""
+        sizes = torch.cat((self.starts[1:], self.starts.new_tensor([len(self.index)]))) - self.starts
+        sums = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
+        whole = self.weights.new_zeros(len(sizes), count)
+        return whole.index_put((sums, self.index), self.weights, accumulate=True)
+
     def forward(self, rows: Tensor) -> Tensor:
         """(B, N, C): the sums of rows (B, J, C)."""
         batch, _, channels = rows.shape

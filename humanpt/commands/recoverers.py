@@ -37,4 +37,4 @@ def open_recoverer(
         torch.set_num_threads(threads)
     config, network, header = load_finetuned(run, choose_device(device), MESH_KINDS)
     assert isinstance(config, FinetuneMeshConfig)
-    return TorchRecoverer(cast("MeshNetwork", network), config.task, str(run), header.provenance.ledger)
+    return TorchRecoverer(cast("MeshNetwork", network), config.task, str(run), header.provenance.ledger, precision)

@@ -9,6 +9,7 @@ Letters: n numbers of one rotation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import roma
@@ -147,7 +148,9 @@ def numbers_of(kind: RotationKind) -> int:
     return NUMBERS[kind]
 
 
-def rotations_from(kind: RotationKind, numbers: Tensor) -> Tensor:
+def rotations_from(
+    kind: RotationKind, numbers: Tensor, nearest: Callable[[Tensor], Tensor] = nearest_rotation
+) -> Tensor:
     """Rotations out of a network's free numbers, in full precision under autocast too.
 
     Any finite numbers give a rotation and finite gradients. Where a mapping has no answer (zeros, parallel columns) a
@@ -158,6 +161,7 @@ def rotations_from(kind: RotationKind, numbers: Tensor) -> Tensor:
         kind: which mapping: the nearest rotation to a matrix (row by row), Gram-Schmidt on two columns (row by row,
             as `rot6d_to_rotmat`), a quaternion (xyzw) brought to length one, or a rotation vector in radians.
         numbers: (..., n) with n as `numbers_of` says, in any floating-point type.
+        nearest: gives the rotations nearest to matrices, for "procrustes"; others are quicker without gradients.
 
     Returns:
         (..., 3, 3) in float32, or float64 for float64 numbers.
@@ -180,7 +184,7 @@ def rotations_from(kind: RotationKind, numbers: Tensor) -> Tensor:
         if kind == "quat":
             unitquat: Tensor = roma.quat_normalize(full)
             return unitquat_to_rotmat(unitquat)
-        return nearest_rotation(full.reshape(*full.shape[:-1], 3, 3))
+        return nearest(full.reshape(*full.shape[:-1], 3, 3))
 
 
 def numbers_for(kind: RotationKind, rotmat: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ rotation, P shape parameters, K key points, V vertices.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -274,6 +275,7 @@ class MeshNetwork(nn.Module):
     mean_shape: Tensor
     mean_turn: Tensor
     mean_points: Tensor
+    nearest: Callable[[Tensor], Tensor]
 
     def __init__(self, trunk: Trunk | ConvTrunk, config: MeshModelConfig, body: BodyModel) -> None:
         super().__init__()
@@ -284,6 +286,7 @@ class MeshNetwork(nn.Module):
         self.trunk = trunk
         self.points = ModelPoints(body, config.subject)
         self.keypoint_names = self.points.names
+        self.nearest = nearest_rotation  # another form where nothing is trained through: see `models.mesh_inference`
         joints, shapes = len(body.layout.joint_names), len(body.layout.shape_names)
         free = 3 * (len(self.keypoint_names) + len(body.canonical))
         turn = numbers_of(config.rotation)
@@ -335,7 +338,7 @@ class MeshNetwork(nn.Module):
             place = root_place(camera, intrinsics, image1.shape[-1])[:, None]
             pose = shape = transl = None
             if self.config.free:
-                turn = rotations_from(self.config.rotation, self.mean_turn + rest[0])
+                turn = rotations_from(self.config.rotation, self.mean_turn + rest[0], self.nearest)
                 keypoints, vertices = self._free(rest[1], turn)
             else:
                 pose, shape = self._pose(rest[0]), self._shape(rest[1])
@@ -355,7 +358,8 @@ class MeshNetwork(nn.Module):
 
     def _pose(self, numbers: Tensor) -> Tensor:
         """(B, J n) numbers to (B, J, 3, 3) rotations."""
-        return rotations_from(self.config.rotation, self.mean_numbers + numbers.reshape(-1, *self.mean_numbers.shape))
+        numbers = self.mean_numbers + numbers.reshape(-1, *self.mean_numbers.shape)
+        return rotations_from(self.config.rotation, numbers, self.nearest)
 
     def _shape(self, numbers: Tensor) -> Tensor:
         """(B, P): Anny's parameters lie from 0 to 1, beyond which nothing changes; others are free."""

@@ -110,6 +110,8 @@ class PictureMesh:
     """(P,) None likewise."""
     transl: Tensor | None
     """(3,) shift of the body model, None likewise."""
+    right: float | None
+    """Probability that this is a right hand, whatever side it was taken for; None from a network that does not say."""
     intrinsics: Tensor
     """(3, 3) of the picture, pixels, by which depths were told."""
     focal_from: FocalFrom
@@ -151,8 +153,8 @@ class NetworkRecoverer:
 
 
 def on_cpu(found: MeshPrediction) -> MeshPrediction:
-    """A prediction in float32 on the CPU."""
-    values: list[Any] = [value if value is None else value.float().cpu() for value in found]
+    """A prediction in float32 on the CPU, without its heat, which nobody draws."""
+    values: list[Any] = [value if value is None else value.float().cpu() for value in found._replace(heat=None)]
     return MeshPrediction(*values)
 
 
@@ -222,6 +224,7 @@ def recover_boxes(
     crop_from_cam = torch.from_numpy(np.stack([crop.crop_from_cam for crop in crops]).astype(np.float32))
     found = placed(recoverer.body, predicted, crop_from_cam, torch.tensor(mirrored))
     whole, faces = torch.from_numpy(camera), recoverer.body.faces.cpu()
+    rights = None if predicted.side is None else _rights(predicted.side, mirrored)
     pixels = project(found.keypoints, whole.expand(len(boxes), 3, 3))
     rows: list[dict[str, Any]] = [
         {name: None if value is None else value[row] for name, value in found._asdict().items()}
@@ -232,6 +235,7 @@ def recover_boxes(
             **rows[row],
             faces=faces.flip(1) if mirrored[row] else faces,  # a mirror turns triangles inside out
             pixels=pixels[row],
+            right=None if rights is None else rights[row],
             intrinsics=whole,
             focal_from=focal_from,
         )
@@ -247,6 +251,11 @@ def assumed_intrinsics(width: int, height: int) -> Floats:
     """(3, 3) camera matrix of a picture of which nothing is known: see the top of this file."""
     focal = max(width, height)
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]], np.float32)
+
+
+def _rights(side: Tensor, mirrored: Sequence[bool]) -> list[float]:
+    """Of logits (B,) that crops show right hands, and whether they were mirrored, what is true of the picture."""
+    return [1 - right if flip else right for right, flip in zip(side.sigmoid().tolist(), mirrored, strict=True)]
 
 
 def _cut(

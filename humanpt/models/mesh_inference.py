@@ -1,0 +1,58 @@
+"""Mesh networks for inference alone: the same answers to rounding, sooner, and in operations that others know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from humanpt.body.anny import AnnyModel
+from humanpt.body.anny_quick import QuickAnny
+from humanpt.geometry.nearest_rotation import nearest_by_singular_values
+from humanpt.models.mesh_heads import MeshNetwork
+from humanpt.models.vit import PatchEmbed
+
+
+def for_inference(
+    network: MeshNetwork, nearest: Callable[[Tensor], Tensor] = nearest_by_singular_values
+) -> MeshNetwork:
+    """A copy of a mesh network that is quick with few crops at once.
+
+    Args:
+        network: any; it stays as it is.
+        nearest: gives the rotations nearest to matrices (..., 3, 3).
+    """
+    quick = deepcopy(network).eval().requires_grad_(False)
+    quick.nearest = nearest
+    if isinstance(quick.body, AnnyModel):
+        quick.points.body = QuickAnny(quick.body, nearest)
+    return quick
+
+
+def round_products(network: MeshNetwork) -> None:
+    """Let the trunk's linear maps and convolutions multiply in bfloat16, in place, by weights rounded once and for all.
+
+    What they add to, norms, the first map of a picture's patches and the head stay as they are.
+    """
+    _round_products(network.trunk)
+    network.trunk.register_forward_hook(_restored)
+
+
+def _round_products(module: nn.Module) -> None:
+    for child in module.children():
+        if isinstance(child, nn.Linear | nn.Conv2d):
+            child.to(torch.bfloat16)
+            child.register_forward_pre_hook(_rounded)
+        elif not isinstance(child, PatchEmbed):
+            _round_products(child)
+
+
+def _rounded(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.to(torch.bfloat16) for tensor in given)
+
+
+def _restored(module: nn.Module, given: tuple[Any, ...], tokens: Tensor) -> Tensor:
+    return tokens.float()
