@@ -117,9 +117,9 @@ class Loop:
             for thread in (capturing, inferring):
                 thread.start()
             self._guard(lambda: self._show(interrupt))
-            self._end("end")
+            self._guard(lambda: self._end("end"))
             if not isinstance(self._error, KeyboardInterrupt):  # a second Ctrl-C waits for nobody
-                self._guard(inferring.join)
+                self._guard(lambda: _join(inferring))
                 self._guard(lambda: capturing.join(GRACE))
             for sink in self._sinks:
                 self._guard(sink.close)
@@ -207,6 +207,12 @@ class Loop:
         self._last["encode"] = time.perf_counter() - done
         self.latencies.add({**seconds, **self._last})
         self._shown += 1
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for a thread, with an ear for Ctrl-C: not every system lets a signal interrupt a wait without an end."""
+    while thread.is_alive():
+        thread.join(TICK)
 
 
 class _Shots(Iterator[Shot]):

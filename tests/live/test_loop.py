@@ -14,7 +14,6 @@ from humanpt.live.loop import Loop
 from humanpt.live.shot import View
 from humanpt.live.slot import Slot
 from tests.clips import write_clip
-from tests.engine.processes import FORKS
 from tests.live.made import Kept, MadeSource, nobody
 
 LONG = 60  # seconds after which a test that hangs fails
@@ -226,47 +225,45 @@ def test_who_watches_hears_what_the_source_waits_for():
     assert status[0] == "camera 0: no picture; trying again"
 
 
-def interrupted_child(folder, signals):
-    """In a process of its own: a looped clip, until a signal comes; then the sink finishes its file."""
-
-    class File:
+@pytest.mark.parametrize("drop", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_loop_and_closes_what_shows_and_writes(number, drop):
+    class Interrupting(Kept):
         def show(self, view, drawn):
-            (folder / "shown").touch()
+            super().show(view, drawn)
+            if len(self.numbers) == 3:
+                os.kill(os.getpid(), number)
 
-        def close(self):
-            (folder / "finished").touch()
+    before = signal.getsignal(number)
+    source, sinks = MadeSource(10**9), [Interrupting(), Kept()]
+    summary = Loop(source, nobody, None, sinks, drop=drop).run()
+    assert summary.stopped_by == number.name
+    assert summary.shown == len(sinks[1].numbers) == 3
+    assert [sink.closed for sink in sinks] == [1, 1]
+    assert source.released
+    assert signal.getsignal(number) is before
+    assert nobody_runs()
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_pipeline_that_hangs():
+    hang = threading.Event()
+    source, sink = MadeSource(10**9), Kept()
+    hanging = []
 
     def pipeline(shot):
-        if signals > 1:
-            (folder / "shown").touch()
-            threading.Event().wait()  # for ever
+        hanging.append(threading.current_thread())
+        os.kill(os.getpid(), signal.SIGINT)
+        source.closed_event().wait(LONG)  # the first one has been heard
+        os.kill(os.getpid(), signal.SIGINT)
+        hang.wait(LONG)
         return nobody(shot)
 
-    try:
-        summary = Loop(open_video(folder / "clip.mp4", loop=True), pipeline, None, [File()], drop=False).run()
-        (folder / "said").write_text(summary.stopped_by)
-    except KeyboardInterrupt:
-        (folder / "said").write_text("KeyboardInterrupt")
-
-
-@pytest.mark.parametrize(
-    ("sent", "said"),
-    [([signal.SIGINT], "SIGINT"), ([signal.SIGTERM], "SIGTERM"), ([signal.SIGINT] * 2, "KeyboardInterrupt")],
-)
-def test_ctrl_c_ends_the_loop_and_finishes_files(tmp_path, sent, said):
-    write_clip(tmp_path / "clip.mp4", range(5))
-    child = FORKS.Process(target=interrupted_child, args=(tmp_path, len(sent)))
-    child.start()
-    while not (tmp_path / "shown").exists():
-        assert child.is_alive()
-    pause, left = threading.Event(), list(sent)
-    while child.is_alive():  # again and again only where a pipeline hangs; a second Ctrl-C is the one that counts
-        os.kill(child.pid, left.pop() if left else 0)
-        pause.wait(0.5)
-    child.join(LONG)
-    assert child.exitcode == 0
-    assert (tmp_path / "said").read_text() == said
-    assert (tmp_path / "finished").exists()
+    with pytest.raises(KeyboardInterrupt):
+        Loop(source, pipeline, None, [sink], drop=True).run()
+    assert sink.closed == 1
+    hang.set()
+    hanging[0].join(LONG)
+    assert len(hanging) == 1
 
 
 def resident():
