@@ -8,6 +8,7 @@ comes first, which every player and editor can wind through.
 from __future__ import annotations
 
 import contextlib
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,11 @@ class OverlayVideo:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb", buffering=0)
+        self._file = path.open("xb")
         self._container: Any = None
         self._stream: Any = None
         self._last = -1
+        self._whole = 0
 
     def add(self, picture: Rgb, timestamp: float) -> None:
         """Append a picture.
@@ -62,6 +64,8 @@ class OverlayVideo:
         frame.time_base = CLOCK
         self._last = frame.pts = max(self._last + 1, round(timestamp / CLOCK))
         self._mux(frame)
+        self._file.flush()
+        self._whole = self._file.tell()
 
     def close(self) -> None:
         """End the film.
@@ -69,15 +73,16 @@ class OverlayVideo:
         Raises:
             OSError: if its last piece cannot be written; those before can be played.
         """
-        container, self._container = self._container, None
         try:
-            if container is not None:
-                for packet in self._stream.encode():
-                    container.mux(packet)
-                container.close()
+            if self._container is not None:
+                self._mux(None)
+                self._container.close()
+                self._file.flush()
+                self._whole = self._file.tell()
         finally:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # of what a full disk did not take, which was told
                 self._file.close()
+            os.truncate(self.path, self._whole)  # players would complain of half a piece
 
     def _open(self, height: int, width: int) -> None:
         pieces = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
@@ -87,7 +92,7 @@ class OverlayVideo:
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = CLOCK
 
-    def _mux(self, frame: av.VideoFrame) -> None:
+    def _mux(self, frame: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
 
@@ -122,7 +127,7 @@ def finish_video(grown: Path, path: Path) -> None:
                 stream = source.streams.video[0]
                 copy = target.add_stream_from_template(stream)
                 for packet in source.demux(stream):
-                    if packet.dts is not None:
+                    if packet.dts is not None and not packet.is_corrupt:
                         packet.stream = copy
                         target.mux(packet)
         except (av.FFmpegError, IndexError) as error:
