@@ -75,6 +75,7 @@ class PageServer:
         self._cookie = f"humanpt-{self.port}"
         self.url = _url(host, self.port, self.token)
         self._newest: tuple[View, Rgb, bool] | None = None
+        self._written: tuple[tuple[View, Rgb, bool] | None, bytes] = None, b""  # what was written down last, and how
         self._times = RecentTimes()
         self._broken: BaseException | None = None
         self._viewers = Viewers(_MOST_VIEWERS)
@@ -188,7 +189,11 @@ class PageServer:
             raise web.HTTPBadRequest(text="/live talks over a WebSocket; open the page at /")
         viewer = Viewer()
         viewer.tell("status", asdict(self._controls.status()))
-        self._fresh.set()  # the last view again, in case no new one comes
+        of, message = self._written
+        if of is not None and of is self._newest:
+            viewer.offer(message)
+        else:  # nobody looked when it came
+            self._fresh.set()
         await self._viewers.serve(viewer, request)
         return viewer.socket
 
@@ -197,10 +202,12 @@ class PageServer:
         while True:
             await self._fresh.wait()
             self._fresh.clear()
-            if self._newest is None or not self._viewers:
+            newest = self._newest
+            if newest is None or newest is self._written[0] or not self._viewers:
                 continue
-            view, drawn, mirrored = self._newest
+            view, drawn, mirrored = newest
             message = await asyncio.to_thread(message_of, view, drawn, self._times, mirrored)
+            self._written = newest, message
             for viewer in self._viewers:
                 viewer.offer(message)
 
