@@ -32,7 +32,6 @@ from humanpt.data.labelled.dense import DenseSet
 from humanpt.data.labelled.open_dense import open_dense
 from humanpt.data.labelled.record import LabelledSet
 from humanpt.data.split import split_groups, spread
-from humanpt.detect.heatmap import load_weights, weights_file
 from humanpt.engine.average import Averaged
 from humanpt.engine.report import Report
 from humanpt.engine.task import AnyTask
@@ -148,14 +147,10 @@ class MeshFamily(Family[FinetuneMeshConfig, LabelledSet]):
         return super().samples(config, data, indices, training=training)
 
     def start(self, network: nn.Module, samples: Dataset[Any]) -> None:
-        """Begin at the mean pose of the labels, and a convolutional trunk with the weights of our detector."""
+        """Begin at the mean pose of the labels."""
         assert isinstance(network, MeshNetwork)
         assert isinstance(samples, mesh_recovery.MeshSamples)
         network.start_at(samples.means())
-        if isinstance(network.trunk, ConvTrunk):
-            detector = load_weights(weights_file(network.config.subject), network.config.subject).network
-            pyramid = network.trunk.pyramid
-            pyramid.load_state_dict({name: detector.state_dict()[name] for name in pyramid.state_dict()})
 
     def about(self, data: LabelledSet) -> Mapping[str, Any]:
         """The layout."""

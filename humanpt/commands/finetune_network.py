@@ -15,12 +15,15 @@ from humanpt.commands.finetune_families import FAMILIES, Family
 from humanpt.commands.initialise import decided_by, initialise, read_start
 from humanpt.commands.runs import checkpoint_of
 from humanpt.config import from_dict, override
+from humanpt.detect.heatmap import load_weights, weights_file
 from humanpt.engine.average import Averaged
 from humanpt.engine.checkpoint import Header, put_weights, read_header
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import seed_everything
-from humanpt.engine.weight_files import read_weight_file
+from humanpt.engine.weight_files import read_weight_file, sha256
 from humanpt.errors import CheckpointError, ConfigError
+from humanpt.models.conv_trunk import ConvTrunk
+from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.models.trunk import Trunk
 
 MEAN = "model.average."
@@ -69,7 +72,8 @@ def make_model(
     begun = None
     if fresh:
         family.start(network, samples)
-        if init is None and not isinstance(network.trunk, Trunk):
+        if isinstance(network.trunk, ConvTrunk):
+            begun = _from_detector(network)
             report.note("the first weights of the trunk are those of our own detector")
         elif init is None:
             report.note("the first weights are random; --init takes those of a pre-trained run")
@@ -132,6 +136,19 @@ def _build(family: Family[Any, Any], config: AnyConfig) -> nn.Module:
     if config.attention != "auto" and isinstance(network.trunk, Trunk):
         network.trunk.attention = config.attention
     return network
+
+
+def _from_detector(network: nn.Module) -> dict[str, Any]:
+    """Give a convolutional trunk the weights of the shipped detector of its subject, and tell the ledger of them."""
+    assert isinstance(network, MeshNetwork)
+    assert isinstance(network.trunk, ConvTrunk)
+    subject = network.config.subject
+    file = weights_file(subject)
+    detector, pyramid = load_weights(file, subject), network.trunk.pyramid
+    weights = detector.network.state_dict()
+    pyramid.load_state_dict({name: weights[name] for name in pyramid.state_dict()})
+    made = {"file": file.name, "sha256": sha256(file), "kind": "detector", "licence": "Apache-2.0"}
+    return made | {"ledger": detector.record}
 
 
 def _trunk(network: nn.Module) -> Trunk:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from humanpt.errors import ConfigError
@@ -39,7 +40,9 @@ class ConvTrunk(nn.Module):
     def __init__(self, config: ConvTrunkConfig) -> None:
         super().__init__()
         sizes = HeatMapConfig()
-        self.pyramid = ConvPyramid(sizes.widths, sizes.depths, sizes.head_dim).fuse().train()
+        pyramid = ConvPyramid(sizes.widths, sizes.depths, sizes.head_dim).fuse().train()
+        # Optimisers read weights and their own moments side by side in memory, and files keep no memory format.
+        self.pyramid = pyramid.to(memory_format=torch.contiguous_format)
         self.config = config
         self.width = sizes.head_dim
         self.grid = (config.image_size // STRIDE, config.image_size // STRIDE)

@@ -14,6 +14,7 @@ from humanpt.cli.app import app
 from humanpt.cli.results import show_finetune
 from humanpt.commands.finetune import load_finetuned
 from humanpt.data.labelled import open_labelled
+from humanpt.detect.heatmap import weights_file
 from humanpt.engine.checkpoint import Provenance, save_checkpoint
 from humanpt.engine.optim import OptimConfig, make_optimizer
 from humanpt.errors import CheckpointError
@@ -220,6 +221,25 @@ def test_without_pretrained_weights_the_summary_says_so(people, tmp_path):
     assert summary["init"] == "random"
     assert summary["data"]["init"] is None
     assert summary["config"]["task"]["free"]
+
+
+def test_the_recipe_of_the_demo_begins_with_our_detector(people, tmp_path):
+    words = ["--data", people, "--recipe", "live", "--set", "loop.batch_size=2", "--set", "workers=0", "--steps", 1]
+    summary = done(finetune("body-mesh", *words, "--set", "optim.base_lr=0", "--out", tmp_path / "run"))
+    assert summary["init"] == "heatmap-body.safetensors"
+    assert summary["data"]["init"]["kind"] == "detector"
+    config, network, _ = load_finetuned(tmp_path / "run", CPU)
+    assert config.image_size == 96
+    shipped = load_file(weights_file("body"))
+    for name, tensor in network.trunk.pyramid.state_dict().items():
+        assert torch.equal(tensor, shipped[name].float()), name
+
+
+@pytest.mark.parametrize("words", [["--init", "RUN"], ["--views", 2], ["--tune", "norm"]])
+def test_what_the_convolutional_trunk_does_not_have_is_refused(trained, people, tmp_path, words):
+    words = [trained[0] if word == "RUN" else word for word in words]
+    result = finetune("body-mesh", "--data", people, "--recipe", "live", "--out", tmp_path / "run", *words)
+    one_line_error(result, "trunk=conv")
 
 
 def small_encoder():

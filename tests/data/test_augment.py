@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from humanpt.data.augment import (
     LUMA,
@@ -13,6 +14,7 @@ from humanpt.data.augment import (
     random_draw,
     view,
     window_of,
+    worn,
 )
 from humanpt.errors import ConfigError
 
@@ -118,3 +120,21 @@ def test_coverage_is_unknown_without_a_mask():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AugmentConfig(**wrong)
+
+
+def test_a_worn_picture_is_the_same_for_the_same_state_and_untouched_without_wear(stored):
+    first, second = (worn(stored, 0.8, np.random.default_rng(5)) for _ in range(2))
+    assert_array_equal(first, second)
+    assert_array_equal(worn(stored, 0.0, np.random.default_rng(5)), stored)
+
+
+def test_wear_of_every_kind_happens_and_leaves_the_picture_recognisable(stored):
+    before = stored.copy()
+    made = [worn(stored, 1.0, np.random.default_rng(seed)) for seed in range(60)]
+    assert_array_equal(stored, before)
+    assert all(one.shape == stored.shape and one.dtype == np.uint8 for one in made)
+    changes = [np.abs(one.astype(int) - stored).mean() for one in made]
+    assert min(changes) == 0  # some stay as they are
+    assert 5 < np.median(changes) < 60
+    grey = [one for one in made if np.ptp(one.astype(int), axis=2).mean() < 3]
+    assert 1 <= len(grey) <= 15

@@ -11,7 +11,7 @@ from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import project
 from humanpt.geometry.rotations import rotvec_to_rotmat
 from humanpt.models.croco import tiny
-from humanpt.models.mesh_heads import Means, MeshModelConfig, MeshNetwork, camera_of, root_place
+from humanpt.models.mesh_heads import Means, MeshModelConfig, MeshNetwork, camera_of, root_place, token_places
 from humanpt.models.trunk import Trunk
 
 INTRINSICS = torch.tensor([[[140.0, 0, 31.5], [0, 140.0, 31.5], [0, 0, 1]]]).expand(2, 3, 3)
@@ -56,6 +56,38 @@ def test_a_free_head_starts_at_the_mean_mesh(pictures):
     assert direct.transl is None
     relative = [one.vertices - one.keypoints[:, :1] for one in (direct, posed)]
     assert_close(*relative, atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_a_head_of_points_reads_what_is_where_it_looks(pictures):
+    made = network(head="points")
+    count = made.head.places.shape[0]
+    tokens = torch.randn(1, count, made.trunk.width, generator=torch.Generator().manual_seed(3))
+    made.head.look.weight.zero_()
+    made.head.look.bias.zero_()
+    _, heat = made.head(tokens)
+    assert_close(heat.exp(), torch.full((1, count, 21), 1 / count))  # it looks nowhere in particular
+    torch.nn.init.normal_(made.head.look.weight)
+    numbers, heat = made.head(tokens)
+    assert_close(heat.exp().sum(dim=1), torch.ones(1, 21))
+    seen_first = heat[0, :, 0].argmax()
+    assert not torch.equal(made.head(tokens.roll(1, dims=1))[0], numbers)
+    assert made.head(tokens.roll(3, dims=1))[1][0, :, 0].argmax() == (seen_first + 3) % count  # heat moves with tokens
+
+
+def test_tokens_lie_where_their_patches_do():
+    places = token_places((2, 4))
+    assert_close(places[0], torch.tensor([-0.75, -0.5]))
+    assert_close(places[5], torch.tensor([-0.25, 0.5]))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("free", [False, True])
+def test_the_side_is_told_by_networks_asked_for_it_alone(free, pictures):
+    assert network(free=free)(pictures, intrinsics=INTRINSICS).side is None
+    assert network(free=free, side=True)(pictures, intrinsics=INTRINSICS).side.shape == (2,)
+    with pytest.raises(ConfigError, match="leave it out for bodies"):
+        MeshModelConfig(subject="body", model="anny-body-small", side=True)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from humanpt.engine.average import Averaged
 from humanpt.geometry.cameras import project
 from humanpt.geometry.rotations import rotations_from
 from humanpt.models.croco import tiny
-from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction
+from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction, token_places
 from humanpt.models.trunk import Trunk
 from humanpt.tasks.mesh_recovery import (
     MeshConfig,
@@ -27,6 +27,7 @@ from humanpt.tasks.mesh_recovery import (
     mean_pose_figures,
     only_turned,
     predict,
+    spread_over,
     truth_of,
 )
 from tests.tasks.mesh_sets import MadeSet
@@ -220,7 +221,14 @@ def test_labels_in_two_dimensions_alone_train(hands):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"free": True}, {"views": 2}, {"subject": "body", "model": "anny-body-small", "rotation": "6d"}]
+    "changes",
+    [
+        {},
+        {"free": True},
+        {"views": 2},
+        {"subject": "body", "model": "anny-body-small", "rotation": "6d"},
+        {"head": "points", "side": True},
+    ],
 )
 def test_a_few_pictures_can_be_learnt_by_heart(changes):
     config = MeshConfig(**changes)
@@ -238,6 +246,55 @@ def test_a_few_pictures_can_be_learnt_by_heart(changes):
     after = task.evaluate()
     for name in ("loss", "mpjpe_mm", "pa_mpjpe_mm", "pve_mm", "pa_pve_mm"):
         assert after[name] < 0.7 * before[name], name
+
+
+def test_points_spread_over_cells_are_given_back_by_the_cells_middles():
+    places = torch.tensor([[[0.0, 0.0], [0.31, -0.62], [-0.8, 0.8]]])
+    spread = spread_over(places, (5, 10))
+    assert_close(spread.sum(dim=-1), torch.ones(1, 3))
+    assert_close(spread @ token_places((5, 10)), places)
+    beyond = spread_over(torch.tensor([[[-2.0, 5.0], [torch.nan, 0.0]]]), (5, 10))
+    assert beyond[0, 0, 40] == 1  # the last row's first cell
+    assert_close(beyond.sum(dim=-1), torch.ones(1, 2))
+
+
+def test_a_head_of_points_is_taught_where_they_are_seen_and_only_those_inside(hands):
+    config = MeshConfig(head="points")
+    batch = whole_batch(hands, config)
+    task = MeshTask(config, network(config))
+    places = (0.6 * (2 * batch.pixels / 64 - 63 / 64)).clamp(-0.7, 0.7)
+    grid = task.network.head.grid
+    places[:, 3] = 0.1
+    places[:, 4] = 1.7  # outside
+    right = spread_over(places, grid).mT
+    good = task._where_seen((right + 1e-12).log(), places)
+    bad = task._where_seen((right.roll(6, dims=1) + 1e-12).log(), places)
+    assert good["places"] < 1e-5
+    assert good["heat"] < 1.4  # the entropy of four equal cells
+    assert bad["places"] > 0.1
+    assert bad["heat"] > 10
+    other = (right + 1e-12).log()
+    other[:, :, 4] = other[:, :, 4].roll(7, dims=1)
+    assert task._where_seen(other, places) == good
+
+
+@torch.no_grad()
+def test_which_hand_it_is_is_measured_on_crops_and_on_their_mirror_images(hands):
+    config = MeshConfig(side=True)
+    made = network(config)
+    made.head.out.bias[-1] = 3.0  # a network that calls every hand a right one
+    assert MeshTask(config, made, samples(hands, config)).evaluate()["side_accuracy"] == 0.5
+    assert "side_accuracy" not in MeshTask(MeshConfig(), network(MeshConfig()), samples(hands, config)).evaluate()
+
+
+def test_which_hand_it_is_is_taught_where_it_is_known(hands):
+    config = MeshConfig(side=True)
+    task, batch = MeshTask(config, network(config)), whole_batch(hands, config)
+    sure, known = torch.full((len(batch),), 9.0), batch.right.clone()
+    for right, expected in ((known, 0.0), (1 - known, 9.0), (torch.full_like(known, torch.nan), 0.0)):
+        other = replace(batch, right=right)
+        terms = task._terms(oracle(task, other)._replace(side=sure), truth_of(task.network.points, other), other)
+        assert terms["side"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_left_hand_is_recovered_as_the_exact_mirror_image():

@@ -88,7 +88,23 @@ def test_a_left_hand_is_seen_as_the_right_hand_that_it_mirrors():
 
 
 def test_a_hand_of_unknown_side_counts_as_a_right_one():
-    assert same(samples(MadeSet(sides=("unknown",)))[0], samples(MadeSet(sides=("right",)))[0])
+    unknown, right = (samples(MadeSet(sides=(side,)))[0] for side in ("unknown", "right"))
+    assert np.isnan(unknown.right)
+    assert right.right == 1
+    assert same(replace(unknown, right=right.right), right)
+
+
+def test_a_network_that_says_the_side_sees_mirrored_hands_of_which_nothing_else_is_known():
+    data = MadeSet(sides=("left", "right"), count=2)
+    plain = samples(data, training=True)
+    asked = samples(data, training=True, side=True)
+    mirrored = [at for at in range(40) if asked[at].right == 0]
+    assert 2 < len(mirrored) < 20
+    for at in mirrored[:2]:
+        assert_array_equal(asked[at].image1, plain[at].image1[:, ::-1])
+        assert all(np.isnan(getattr(asked[at], name)).all() for name in ("keypoints", "pixels", "pose", "shape"))
+    assert all(same(asked[at], plain[at]) for at in range(40) if at not in mirrored)
+    assert all(sample.right == 1 for sample in samples(data, side=True))
 
 
 def test_two_views_give_the_partner_mirrored_as_the_sample_is():
