@@ -128,7 +128,7 @@ def _write_motion(path: Path, people: People, track: Track, model: BodyModel) ->
 
 
 def evenly(times: Array, pose: Tensor, root: Array) -> tuple[float, Tensor, Array]:
-    """A movement at evenly spaced times, which go on from the first by the median step.
+    """A movement at evenly spaced times, which go on from the first by the usual step.
 
     Args:
         times: (T,) rising seconds.
@@ -140,7 +140,9 @@ def evenly(times: Array, pose: Tensor, root: Array) -> tuple[float, Tensor, Arra
     """
     if len(times) < 2:
         return STILL_RATE, pose, root
-    step = float(np.median(np.diff(times)))
+    steps = np.diff(times)
+    usual = np.abs(steps - np.median(steps)) < np.median(steps) / 2  # neither absences nor hiccups
+    step = float(steps[usual].mean())  # the median alone would add up the rounding of a film's clock
     wanted = times[0] + step * np.arange(round((times[-1] - times[0]) / step) + 1)
     if len(wanted) == len(times) and np.abs(wanted - times).max() < EVEN * step:
         return 1 / step, pose, root

@@ -50,11 +50,11 @@ def record(folder, views, notes=None, about=None, **wanted):
     return recorder
 
 
-def film(path):
-    """Times, sizes and middle colours of the pictures."""
+def film(path, at=(60, 80)):
+    """Times, sizes and the brightness of one pixel of the pictures."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
-    middles = [int(frame.to_ndarray(format="rgb24")[60, 80].mean()) for frame in frames]
+    middles = [int(frame.to_ndarray(format="rgb24")[at].mean()) for frame in frames]
     return [float(frame.pts * frame.time_base) for frame in frames], {(f.width, f.height) for f in frames}, middles
 
 

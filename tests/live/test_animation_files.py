@@ -1,0 +1,41 @@
+"""Evenly spaced frames out of pictures that come when they come."""
+
+import numpy as np
+import torch
+
+from humanpt.geometry.rotations import geodesic_distance, rotvec_to_rotmat
+from humanpt.live.animation_files import STILL_RATE, evenly
+
+
+def turning(times, speed=1.3):
+    """Somebody who turns and walks steadily."""
+    axis = torch.tensor([0.0, 0.6, 0.8], dtype=torch.float64)
+    pose = rotvec_to_rotmat(torch.as_tensor(times)[:, None] * speed * axis)[:, None].expand(-1, 3, -1, -1)
+    return pose, np.asarray(times)[:, None] * np.array([1.0, 0.5, -0.25])
+
+
+def test_even_times_keep_every_frame_as_it_is():
+    times = np.round(np.arange(20) / 30, 3)  # a film's clock of milliseconds
+    pose, root = turning(times)
+    rate, found, places = evenly(times, pose, root)
+    np.testing.assert_allclose(rate, 30, rtol=0.02)
+    assert found is pose
+    assert places is root
+
+
+def test_uneven_times_follow_the_same_movement():
+    times = 5 + np.cumsum(np.random.default_rng(0).uniform(0.02, 0.06, 40))
+    times[25:] += 0.7  # somebody was away
+    rate, found, places = evenly(times, *turning(times))
+    wanted = times[0] + np.arange(len(found)) / rate
+    assert abs(wanted[-1] - times[-1]) < 1 / rate
+    inside = wanted <= times[-1]
+    pose, root = turning(wanted[inside])
+    assert geodesic_distance(found[inside], pose).max() < 1e-6
+    np.testing.assert_allclose(places[inside], root, atol=1e-9)
+
+
+def test_a_single_frame_has_some_rate():
+    rate, pose, _ = evenly(np.array([3.0]), *turning(np.array([3.0])))
+    assert rate == STILL_RATE
+    assert len(pose) == 1
