@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Protocol
 
 from humanpt.data.image import Rgb
 from humanpt.errors import InputError
 from humanpt.live.shot import Shot
-from humanpt.live.source import Source, SourceLost
+from humanpt.live.source import Shots, Source, SourceLost
 
 PATIENCE = 10.0  # seconds without a picture until a source counts as lost for good
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between tries to open it again; each pause is twice the one before
@@ -69,7 +68,7 @@ class CameraSource(Source):
     def _missing(self, reason: str) -> str:
         """The line that says why the camera cannot be opened at the start, and what to do."""
 
-    def shots(self) -> Iterator[Shot]:  # noqa: D102 - as in Source
+    def shots(self) -> Shots:  # noqa: D102 - as in Source
         begun: float | None = None
         try:
             while (taken := self._next(begun)) is not None:

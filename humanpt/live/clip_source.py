@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -13,7 +13,7 @@ from humanpt.data.frame import USUAL_RATE, Frame
 from humanpt.data.video import open_clip
 from humanpt.errors import InputError
 from humanpt.live.shot import Shot
-from humanpt.live.source import Source
+from humanpt.live.source import Shots, Source
 
 LATEST = 0.5  # seconds behind its time at which a clip goes on from here instead of hurrying after the clock
 
@@ -33,7 +33,7 @@ class ClipSource(Source):
         self.rate = self._clip.rate
         self.count = None if loop else self._clip.frame_count
 
-    def shots(self) -> Iterator[Shot]:  # noqa: D102 - as in Source
+    def shots(self) -> Shots:  # noqa: D102 - as in Source
         number, seconds = 0, 0.0  # at which this time through the clip begins
         pace = _Pace(self._closed)
         while True:
@@ -46,10 +46,10 @@ class ClipSource(Source):
                 raise InputError(f"{self._clip.path}: no frame can be read any more; check the file")
             number, seconds = shot.number + 1, shot.timestamp + 1 / (self.rate or USUAL_RATE)
 
-    def _once_through(self, number: int, seconds: float, pace: _Pace) -> Iterator[Shot]:
+    def _once_through(self, number: int, seconds: float, pace: _Pace) -> Shots:
         try:
-            # The iterator of a clip is a generator: closing it closes the file.
-            with closing(cast("_Frames", self._clip.frames())) as frames:
+            # The frames of a clip are a generator: closing it closes the file.
+            with closing(cast("Generator[Frame, None, None]", self._clip.frames())) as frames:
                 begun = time.perf_counter()
                 for frame in frames:
                     picture, timestamp = frame.rgb(), seconds + frame.timestamp
@@ -71,12 +71,6 @@ class ClipSource(Source):
         finally:
             for line in self._clip.damage:
                 self._note(line)
-
-
-class _Frames(Iterator[Frame]):
-    """Frames that can be told to end."""
-
-    def close(self) -> None: ...
 
 
 class _Pace:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from humanpt.data.image import Rgb
 from humanpt.engine.runtime import Interrupt, interruptible
@@ -23,7 +23,7 @@ from humanpt.live.slot import Slot
 from humanpt.live.source import Source
 
 TICK = 0.1  # seconds after which the showing thread looks for signals, and tells those who show that nothing came
-GRACE = 5.0  # seconds for which a camera's driver may keep the capturing thread after the end; then it is left behind
+GRACE = 6.0  # seconds for which a camera's driver may keep the capturing thread after the end; then it is left behind
 
 
 class Sink(Protocol):
@@ -61,7 +61,7 @@ class Summary:
     stages: Mapping[Stage, Spread]
     """What each part of the work took, of the newest frames shown."""
     stopped_by: str | None
-    """"end" of the source, "stop" by `Loop.stop`, or the name of a signal, such as "SIGINT"; None while it runs."""
+    """"end" of the source, "stop" by `Loop.stop`, "error", or a signal's name such as "SIGINT"; None while it runs."""
 
     @property
     def rate(self) -> float:
@@ -152,7 +152,7 @@ class Loop:
         except BaseException as error:
             with self._ending:
                 self._error = self._error or error
-            self._end("stop")
+            self._end("error")
 
     def _end(self, by: str) -> None:
         with self._ending:
@@ -162,8 +162,7 @@ class Loop:
         self._views.close()
 
     def _capture(self) -> None:
-        # The shots of a source are a generator: closing it releases the device.
-        with closing(cast("_Shots", self._source.shots())) as shots:
+        with closing(self._source.shots()) as shots:  # closing releases the device
             for shot in shots:
                 self._captured += 1
                 if not self._shots.put(shot):
@@ -213,9 +212,3 @@ def _join(thread: threading.Thread) -> None:
     """Wait for a thread, with an ear for Ctrl-C: not every system lets a signal interrupt a wait without an end."""
     while thread.is_alive():
         thread.join(TICK)
-
-
-class _Shots(Iterator[Shot]):
-    """Shots that can be told to end."""
-
-    def close(self) -> None: ...

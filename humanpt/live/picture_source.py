@@ -6,7 +6,6 @@ import math
 import struct
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import ExifTags, Image
@@ -15,7 +14,7 @@ from humanpt.data.clips import OTHER_PICTURE_ENDINGS, PICTURE_ENDINGS, pictures_
 from humanpt.data.image import read_image
 from humanpt.errors import InputError
 from humanpt.live.shot import Shot
-from humanpt.live.source import Source
+from humanpt.live.source import Shots, Source
 
 FULL_FRAME = math.hypot(36, 24)  # millimetres across the 35 mm film that focal lengths are compared by
 RESOLUTION_UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}  # EXIF's numbers for inch, cm, mm and um, in millimetres
@@ -39,7 +38,7 @@ class PictureSource(Source):
             raise InputError(f"{path}: a folder without pictures; name a folder in which pictures lie directly")
         self.count = len(self._pictures)
 
-    def shots(self) -> Iterator[Shot]:  # noqa: D102 - as in Source
+    def shots(self) -> Shots:  # noqa: D102 - as in Source
         seen = 0
         for number, path in enumerate(self._pictures):
             if self._closed.is_set():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import TypeAlias
 
 from humanpt.errors import ConfigError, InputError
 from humanpt.live.shot import Camera, FocalSource, Shot
 from humanpt.tasks.mesh_pictures import assumed_intrinsics
+
+Shots: TypeAlias = Generator[Shot, None, None]
 
 MOST_NOTES = 50  # lines on what was wrong; a camera that fails every minute for a week must not fill the memory
 
@@ -43,8 +46,8 @@ class Source(ABC):
         self._cameras: dict[tuple[int, int, float | None], Camera] = {}
 
     @abstractmethod
-    def shots(self) -> Iterator[Shot]:
-        """The pictures as `Shot`s, until the source ends or is closed; closing the iterator releases the device.
+    def shots(self) -> Shots:
+        """The pictures, until the source ends or is closed; closing the generator releases the device.
 
         Raises:
             SourceLost: if a camera or stream gives no more pictures, after trying for a while.

@@ -1,5 +1,6 @@
 """Streams served on this machine by ffmpeg."""
 
+import signal
 import socket
 import subprocess
 
@@ -39,6 +40,10 @@ class StreamServer:
             except OSError:
                 return True
         return False
+
+    def freeze(self):
+        """Let it hang, with its connections open."""
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self):
         """End it at once, as when a cable is pulled."""

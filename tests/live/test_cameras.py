@@ -11,7 +11,9 @@ import pytest
 
 from humanpt.errors import InputError
 from humanpt.live.capture import SourceLost, open_webcam
+from humanpt.live.loop import Loop
 from tests.clips import paint, read_number
+from tests.live.made import Kept, nobody
 
 BROKEN, RAISING, GREY = "broken", "raising", "grey"
 UNPLUGGED = None
@@ -160,6 +162,17 @@ def test_a_camera_that_stays_away_is_lost_with_one_line(plug_in):
     assert isinstance(lost.value, InputError)
     assert source.status == str(lost.value)
     assert camera.held == 0
+
+
+def test_a_loop_whose_camera_is_lost_shows_what_came_and_closes_its_sinks(plug_in):
+    plug_in([0, 1, BROKEN, 3], UNPLUGGED, [4])
+    kept = Kept()
+    loop = Loop(open_webcam("0", patience=0.02), nobody, None, [kept], drop=False)
+    with pytest.raises(SourceLost):
+        loop.run()
+    assert kept.numbers[:2] == [0, 1]
+    assert kept.closed == 1
+    assert loop.summary().stopped_by == "error"
 
 
 def test_closing_ends_the_tries(plug_in):

@@ -79,6 +79,18 @@ def test_a_stream_whose_server_stays_away_is_lost_with_one_line(clip, serve):
     assert "\n" not in str(lost.value)
 
 
+def test_a_server_that_hangs_counts_as_gone(clip, serve, monkeypatch):
+    monkeypatch.setattr("humanpt.live.stream_source.OPENING", 0.2)
+    monkeypatch.setattr("humanpt.live.stream_source.READING", 0.2)
+    server = serve(clip)
+    source = open_webcam(server.url, patience=0.2)
+    shots = source.shots()
+    next(shots)
+    server.freeze()
+    with pytest.raises(SourceLost):
+        list(shots)
+
+
 def test_no_server_is_one_line_that_shows_no_password():
     url = f"rtsp://me:secret@127.0.0.1:{free_port()}/live?channel=1"
     with pytest.raises(InputError) as refusal:
