@@ -118,7 +118,8 @@ class MeshPrediction(NamedTuple):
     transl: Tensor | None
     """(B, 3) shift with which the model gives these vertices, None likewise."""
     side: Tensor | None = None
-    """(B,) logits of the crop showing a right hand as it is; None from a network that does not say."""
+    """(B,) logits of the crop showing a right hand as it is, either hand being as likely beforehand; None from a network
+    that does not say."""
     heat: Tensor | None = None
     """(B, N, K) logarithms of the probability that a token is where a key point is seen; None without a head of
     points."""
@@ -213,7 +214,7 @@ class MeshHead(nn.Module):
 
     def _cells(self, tokens: Tensor) -> Tensor:
         """(B, N, C) normed tokens to (B, cells * cells * cell_width)."""
-        planes = self.narrow(tokens).mT.reshape(len(tokens), -1, *self.grid)  # (B, cell_width, rows, columns)
+        planes = self.narrow(tokens).mT.reshape(tokens.shape[0], -1, *self.grid)  # (B, cell_width, rows, columns)
         return functional.adaptive_avg_pool2d(planes, self.cells).flatten(1)
 
     def _numbers(self, read: Tensor) -> Tensor:
@@ -369,7 +370,7 @@ class MeshNetwork(nn.Module):
 
     def _free(self, numbers: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3 (K + V)) numbers to key points and vertices relative to the root, all turned by (B, 3, 3)."""
-        points = self.mean_points + UNIT[self.config.subject] * numbers.reshape(len(numbers), -1, 3)
+        points = self.mean_points + UNIT[self.config.subject] * numbers.reshape(numbers.shape[0], -1, 3)
         points = (points - self.points.root_of(points)) @ turn.mT
         count = len(self.keypoint_names)
         return points[:, :count], points[:, count:]

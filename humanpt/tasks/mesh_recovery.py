@@ -11,6 +11,7 @@ Letters: B batch, N pictures, S side of a crop, K key points, V vertices, J join
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from humanpt.models.mesh_heads import UNIT, MeshNetwork, MeshPrediction, ModelPo
 from humanpt.render.overlay import draw_mesh
 from humanpt.tasks.mesh_config import MeshConfig
 from humanpt.tasks.mesh_placing import placed
-from humanpt.tasks.mesh_samples import MeshBatch, MeshSamples, collate, turn_pose
+from humanpt.tasks.mesh_samples import OTHER_HAND, MeshBatch, MeshSamples, collate, turn_pose
 
 __all__ = [
     "MeshBatch",
@@ -160,7 +161,10 @@ class MeshTask:
             terms |= self._where_seen(predicted.heat, 2 * batch.pixels / size + (1 - size) / size)
         if predicted.side is not None:
             known = batch.right.isfinite()
-            terms["side"] = functional.binary_cross_entropy_with_logits(predicted.side, batch.right.nan_to_num(), known)
+            odds = math.log((1 - OTHER_HAND) / OTHER_HAND)  # of right hands in training; the network's are even ones
+            terms["side"] = functional.binary_cross_entropy_with_logits(
+                predicted.side + odds, batch.right.nan_to_num(), known
+            )
         return terms
 
     def _where_seen(self, heat: Tensor, places: Tensor) -> dict[str, Tensor]:

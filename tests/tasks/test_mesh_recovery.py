@@ -291,7 +291,8 @@ def test_which_hand_it_is_is_taught_where_it_is_known(hands):
     config = MeshConfig(side=True)
     task, batch = MeshTask(config, network(config)), whole_batch(hands, config)
     sure, known = torch.full((len(batch),), 9.0), batch.right.clone()
-    for right, expected in ((known, 0.0), (1 - known, 9.0), (torch.full_like(known, torch.nan), 0.0)):
+    surer = 9 + math.log(3)  # where three hands of four are right ones
+    for right, expected in ((known, 0.0), (1 - known, surer), (torch.full_like(known, torch.nan), 0.0)):
         other = replace(batch, right=right)
         terms = task._terms(oracle(task, other)._replace(side=sure), truth_of(task.network.points, other), other)
         assert terms["side"] == pytest.approx(expected, abs=1e-3)
