@@ -118,8 +118,8 @@ class MeshPrediction(NamedTuple):
     transl: Tensor | None
     """(B, 3) shift with which the model gives these vertices, None likewise."""
     side: Tensor | None = None
-    """(B,) logits of the crop showing a right hand as it is, either hand being as likely beforehand; None from a network
-    that does not say."""
+    """(B,) logits of the crop showing a right hand as it is, for hands of even odds; None from a network that does
+    not say."""
     heat: Tensor | None = None
     """(B, N, K) logarithms of the probability that a token is where a key point is seen; None without a head of
     points."""
