@@ -32,6 +32,7 @@ Faces = Mapping[BoxKind, NDArray[np.int64]]
 """(F, 3) the triangles of each kind of subject."""
 
 _RECENT = 90  # views that a median is taken of: a few seconds
+_CALM = 5  # views between two looks at the medians
 _FULL = 0.1  # seconds that fill a bar
 _BAR, _LINE, _NAME, _MARGIN = 72, 15, 58, 6  # pixels: a full bar, a line of text, room for a name, the border
 _INK, _QUIET = (240, 240, 240), (90, 176, 240)
@@ -44,16 +45,18 @@ class RecentTimes:
         self._latencies = Latencies(_RECENT)
         self._arrived: deque[float] = deque(maxlen=_RECENT)
         self._lock = threading.Lock()
+        self._added = 0
+        self.medians: Mapping[Stage, float] = {}
+        """Seconds, for each part that was ever done; brought up to date with every few views, to be calm and cheap."""
 
     def add(self, view: View) -> None:
         """Take one more view's times."""
         self._latencies.add(view.seconds)
         with self._lock:
             self._arrived.append(view.shot.arrived)
-
-    def medians(self) -> dict[Stage, float]:
-        """Seconds, for each part that was ever done."""
-        return {stage: spread.p50 for stage, spread in self._latencies.spreads().items()}
+        if self._added % _CALM == 0:
+            self.medians = {stage: spread.p50 for stage, spread in self._latencies.spreads().items()}
+        self._added += 1
 
     @property
     def rate(self) -> float:
@@ -147,7 +150,7 @@ def mirrored_boxes(boxes: NDArray[np.floating], width: int) -> NDArray[np.floati
 
 def _draw_bars(picture: Rgb, times: RecentTimes) -> None:
     """One bar for each part of the work in the upper left corner, and all of it together."""
-    medians = times.medians()
+    medians = times.medians
     shown = [stage for stage in STAGES if stage in medians]
     total = medians.get("total", sum(medians[stage] for stage in shown))
     if not shown:

@@ -45,7 +45,7 @@ def message_of(view: View, drawn: Rgb, times: RecentTimes, mirrored: bool) -> by
         "detected": view.detected,
         "dropped": view.dropped,
         "rate": round(times.rate, 2),
-        "stages": _stages(view.seconds, times.medians()),
+        "stages": _stages(view.seconds, times.medians),
         "subjects": [_told(subject) for subject in view.subjects],
     }
     vertices = [np.ascontiguousarray(subject.vertices, "<f4").tobytes() for subject in view.subjects]

@@ -163,7 +163,7 @@ class PageServer:
         )
         policy = (
             f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; img-src 'self' blob: data:; "
-            "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+            "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
         )
         headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
         return web.Response(text=text, content_type="text/html", headers=headers)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-_PATIENCE = 30.0  # seconds for anything to happen on a busy machine
+_PATIENCE = 60.0  # seconds for anything to happen on a busy machine
 
 
 class Page:

@@ -148,5 +148,5 @@ def test_an_opencv_without_windows_is_told_in_one_line(monkeypatch):
         raise cv2.error("The function is not implemented")
 
     monkeypatch.setattr(cv2, "namedWindow", refuse)
-    with pytest.raises(OutputError, match="^no window can be opened here; --serve"):
+    with pytest.raises(OutputError, match=r"^no window can be opened here; --serve"):
         Program()

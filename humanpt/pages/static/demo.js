@@ -3,7 +3,6 @@ import { readMessage } from "/static/message.js";
 import { Panels } from "/static/panels.js";
 
 const TRY_AGAIN = 1000; // milliseconds
-const STALE = 2500; // milliseconds without a picture
 
 const find = (id) => document.getElementById(id);
 const canvas = find("picture");
@@ -11,7 +10,6 @@ const pen = canvas.getContext("2d");
 const panels = new Panels();
 let scene = null;
 let pictures = 0;
-let last = 0;
 let connected = false;
 let status = { source: "connecting", trouble: null, recording: false, mirrored: false };
 let recordingSince = 0;
@@ -66,7 +64,6 @@ async function show({ head, meshes, jpeg }) {
   panels.show(head);
   scene?.show(head, meshes);
   pictures += 1;
-  last = performance.now();
   find("waiting").hidden = true;
   document.body.dataset.pictures = pictures; // for those who drive the page
   document.body.dataset.number = head.number;
@@ -88,7 +85,7 @@ function showStatus() {
 }
 
 function tick() {
-  document.body.classList.toggle("stale", !connected || (last > 0 && performance.now() - last > STALE));
+  document.body.classList.toggle("stale", !connected || Boolean(status.trouble));
   const words = document.querySelector("[data-action=record] span");
   if (!words) return;
   const seconds = Math.floor((performance.now() - recordingSince) / 1000);

@@ -56,7 +56,8 @@ export class Scene {
     const style = getComputedStyle(document.documentElement);
     this.line = new Color(style.getPropertyValue("--line").trim());
     this.frustum.material.color.set(style.getPropertyValue("--soft").trim());
-    this.cell = null;
+    this.cell = null; // the ground is laid again in these colours
+    if (this.centre) this.layGround();
     this.ask();
   }
 
@@ -234,7 +235,7 @@ export class Scene {
   drawFrustum(head) {
     const [[fx, , cx], [, fy, cy]] = head.intrinsics;
     const [width, height] = head.size;
-    const deep = 0.35 * this.centre.length();
+    const deep = 0.25 * this.centre.length();
     const corner = (x, y) => [((x - cx) / fx) * deep, ((y - cy) / fy) * deep, deep];
     const corners = [corner(-0.5, -0.5), corner(width - 0.5, -0.5), corner(width - 0.5, height - 0.5), corner(-0.5, height - 0.5)];
     const points = [];
@@ -243,6 +244,6 @@ export class Scene {
     this.frustum.visible = this.view !== "camera";
     this.frustum.frustumCulled = false;
     this.axes.visible = this.view !== "camera";
-    this.axes.scale.setScalar(0.18 * deep + 0.02);
+    this.axes.scale.setScalar(0.25 * deep);
   }
 }
