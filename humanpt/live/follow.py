@@ -48,7 +48,7 @@ class FollowConfig:
     """Somebody whom no detection confirmed for so long has gone, in seconds."""
     doubtful_after: float = 0.6
     """The same for newcomers, and for those whose mesh jumped or left its crop."""
-    min_misses: int = 3
+    min_misses: int = 4
     """And so many detections must have missed them: a slow machine looks seldom."""
     confirm_iou: float = 0.2
     """Overlap (IoU) of a detection that confirms somebody."""
@@ -267,7 +267,7 @@ class Follower:
             self._part(boxes, keypoints)
 
     def _gone(self, person: Followed, timestamp: float) -> bool:
-        patience = self.config.lost_after if person.hits > 2 and not person.doubtful else self.config.doubtful_after
+        patience = self.config.lost_after if person.hits > 1 and not person.doubtful else self.config.doubtful_after
         unseen = person.misses >= self.config.min_misses and timestamp - person.confirmed > patience
         return person.ended or unseen or timestamp - person.strongly > WEAK_FOR + patience
 

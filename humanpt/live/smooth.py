@@ -61,17 +61,17 @@ class FilterConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothConfig:
-    """How meshes are made steady."""
+    """How meshes are made steady; strengths were tuned by `tests/benchmarks/smoothing.py --tune`."""
 
     method: Smoothing = "one-euro"
     """Which filter, or "none" for what the network says."""
-    pose: FilterConfig = FilterConfig(min_cutoff=1.0, beta=0.7, index=100.0)
+    pose: FilterConfig = FilterConfig(min_cutoff=1.0, beta=2.0, index=200.0)
     """Of the joints' rotations; speeds in radians a second."""
-    points: FilterConfig = FilterConfig(min_cutoff=1.0, beta=7.0, index=100.0)
+    points: FilterConfig = FilterConfig(min_cutoff=0.5, beta=20.0, index=400.0)
     """Of points relative to the root; speeds in metres a second."""
-    across: FilterConfig = FilterConfig(min_cutoff=3.0, beta=10.0, index=400.0)
+    across: FilterConfig = FilterConfig(min_cutoff=3.0, beta=40.0, index=1000.0)
     """Of the place in the picture; speeds in metres a second."""
-    depth: FilterConfig = FilterConfig(min_cutoff=0.7, beta=2.0, index=30.0)
+    depth: FilterConfig = FilterConfig(min_cutoff=1.0, beta=0.0, index=10.0)
     """Of the logarithm of the depth; speeds a second."""
     speed_cutoff: float = 1.0
     """Cutoff with which the one-euro filter smooths speeds, Hz."""
