@@ -32,7 +32,7 @@ class StreamSource(CameraSource):
     def __init__(self, url: str, *, focal: float | None, patience: float) -> None:
         self._url = url
         what_next = "check that the server runs and the network is up, and start again"
-        super().__init__(_without_password(url), what_next, focal=focal, patience=patience)
+        super().__init__(_without_secrets(url), what_next, focal=focal, patience=patience)
 
     def _open(self) -> _StreamFeed:
         return _StreamFeed(self._url, self.name)
@@ -41,9 +41,10 @@ class StreamSource(CameraSource):
         return f"{self.name}: no stream ({reason}); check the address and that the server runs"
 
 
-def _without_password(url: str) -> str:
-    """An address as it may be shown: without user name and password."""
-    return url.replace(f"{urlsplit(url).netloc.rpartition('@')[0]}@", "", 1)
+def _without_secrets(url: str) -> str:
+    """An address as it may be shown: without the user's name, and without the query, where cameras take passwords."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class _StreamFeed:
@@ -100,4 +101,4 @@ def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[tuple[
 def _reason(error: Exception) -> str:
     if isinstance(error, av.error.ExitError):  # how FFmpeg says that it was told to give up waiting
         return "no answer in time"
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or type(error).__name__  # its text would show the whole address

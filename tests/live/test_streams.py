@@ -92,11 +92,11 @@ def test_a_server_that_hangs_counts_as_gone(clip, serve, monkeypatch):
 
 
 def test_no_server_is_one_line_that_shows_no_password():
-    url = f"rtsp://me:secret@127.0.0.1:{free_port()}/live?channel=1"
+    port = free_port()
     with pytest.raises(InputError) as refusal:
-        open_webcam(url)
+        open_webcam(f"rtsp://me:secret@127.0.0.1:{port}/live@home?channel=1&password=secret")
     assert "secret" not in str(refusal.value)
-    assert str(refusal.value).startswith("rtsp://127.0.0.1:")
+    assert str(refusal.value).startswith(f"rtsp://127.0.0.1:{port}/live@home: no stream (")
     assert "Connection refused" in str(refusal.value)
 
 
