@@ -9,6 +9,7 @@ const canvas = find("picture");
 const pen = canvas.getContext("2d");
 const panels = new Panels();
 let scene = null;
+let shown = null; // the view shown last
 let pictures = 0;
 let connected = false;
 let status = { source: "connecting", trouble: null, recording: false, mirrored: false };
@@ -18,6 +19,7 @@ let recordingSince = 0;
 import("/static/scene.js")
   .then(({ Scene }) => {
     scene = new Scene(find("scene"), find("grid"), document.querySelectorAll("[data-view]"));
+    if (shown) scene.show(shown.head, shown.meshes);
   })
   .catch(() => {
     find("grid").textContent = "no 3D view: this browser has no WebGL";
@@ -63,6 +65,7 @@ async function show({ head, meshes, jpeg }) {
   picture.close();
   panels.show(head);
   scene?.show(head, meshes);
+  shown = { head, meshes };
   pictures += 1;
   find("waiting").hidden = true;
   document.body.dataset.pictures = pictures; // for those who drive the page

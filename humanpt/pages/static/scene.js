@@ -89,6 +89,7 @@ export class Scene {
 
   show(head, meshes) {
     this.head = head;
+    this.shown = [head, meshes];
     this.people.scale.x = head.mirrored ? -1 : 1;
     this.keep(new Set(head.subjects.map(({ identity }) => identity)));
     head.subjects.forEach((subject, i) => this.place(subject, meshes[i]));
@@ -140,6 +141,7 @@ export class Scene {
         .then((data) => {
           if (!data) return;
           this.faces.set(kind, new Uint32Array(data));
+          this.show(...this.shown); // no other view may come
         })
         .catch(() => this.faces.delete(kind));
     }
