@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+from dataclasses import replace
 from functools import cache
 
 import aiohttp
@@ -15,8 +16,10 @@ from humanpt.errors import OutputError
 from humanpt.live.controls import Controls, Status
 from humanpt.live.doorkeeper import is_loopback
 from humanpt.live.draw import Drawer, faces_of
+from humanpt.live.loop import Loop
 from humanpt.live.serve import PageServer
 from tests.live.browser import CHROMIUM, browser
+from tests.live.made import MadeSource
 from tests.live.views import HEIGHT, WIDTH, model, subject, view
 
 
@@ -381,6 +384,43 @@ def test_after_the_end_the_port_is_free_and_viewers_were_told():
     demo.show()  # harmless
     with socket.create_server(("127.0.0.1", demo.server.port)):
         pass
+
+
+def test_the_loop_shows_on_the_page_and_closes_it():
+    demo = Demo()
+    looking = threading.Event()
+
+    def pipeline(shot):
+        assert looking.wait(60)
+        return replace(view(*hands(), number=shot.number), shot=replace(shot, picture=view().shot.picture))
+
+    async def conversation(session):
+        async with session.ws_connect(f"{demo.base}/live") as live:
+            looking.set()
+            numbers = []
+            while not numbers or numbers[-1] < 4:
+                numbers.append((await frame(live))[0]["number"])
+                await live.send_str("next")
+            released.set()
+            while (await live.receive(timeout=30)).type in (1, 2):  # text, binary
+                pass
+            return numbers
+
+    released = threading.Event()
+
+    def before(number):
+        if number == 5:
+            assert released.wait(60)
+
+    loop = Loop(MadeSource(5, before), pipeline, demo.drawer, [demo.server], drop=False)
+    running = threading.Thread(target=loop.run)
+    running.start()
+    numbers = talk(conversation)
+    running.join(60)
+    assert not running.is_alive()
+    assert numbers[-1] == 4
+    assert loop.summary().shown == 5
+    assert not demo.server._thread.is_alive()
 
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to open the page in")

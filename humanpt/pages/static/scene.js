@@ -180,6 +180,7 @@ export class Scene {
   look(ease) {
     if (!this.centre || !this.head) return;
     this.widen();
+    this.frustum.visible = this.axes.visible = this.view !== "camera";
     const target = this.view === "overview" ? this.middle() : this.centre.clone();
     if (this.view === null) {
       const step = target.sub(this.controls.target).multiplyScalar(EASE);
@@ -243,9 +244,7 @@ export class Scene {
     const points = [];
     corners.forEach((here, i) => points.push(0, 0, 0, ...here, ...here, ...corners[(i + 1) % 4]));
     this.frustum.geometry.setAttribute("position", new BufferAttribute(new Float32Array(points), 3));
-    this.frustum.visible = this.view !== "camera";
     this.frustum.frustumCulled = false;
-    this.axes.visible = this.view !== "camera";
     this.axes.scale.setScalar(0.25 * deep);
   }
 }
