@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import cv2
 import numpy as np
 
 from humanpt.data.image import Rgb
-from humanpt.errors import OutputError
 from humanpt.files import whole_file
 
 CLOCK = Fraction(1, 90_000)
@@ -46,6 +46,7 @@ class OverlayVideo:
         self._stream: Any = None
         self._last = -1
         self._whole = 0
+        self._torn = False
 
     def add(self, picture: Rgb, timestamp: float) -> None:
         """Append a picture.
@@ -63,9 +64,11 @@ class OverlayVideo:
         frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
         frame.time_base = CLOCK
         self._last = frame.pts = max(self._last + 1, round(timestamp / CLOCK))
-        self._mux(frame)
-        self._file.flush()
-        self._whole = self._file.tell()
+        try:
+            self._mux(frame)
+        except (OSError, av.FFmpegError):
+            self._torn = True
+            raise
 
     def close(self) -> None:
         """End the film.
@@ -74,13 +77,15 @@ class OverlayVideo:
             OSError: if its last piece cannot be written; those before can be played.
         """
         try:
-            if self._container is not None:
+            if self._container is not None and not self._torn:
                 self._mux(None)
                 self._container.close()
-                self._file.flush()
-                self._whole = self._file.tell()
+                self._note_whole()
         finally:
-            with contextlib.suppress(OSError):  # of what a full disk did not take, which was told
+            with contextlib.suppress(OSError, av.FFmpegError):  # of what a full disk did not take, which was told
+                if self._container is not None:
+                    self._container.close()
+            with contextlib.suppress(OSError):
                 self._file.close()
             os.truncate(self.path, self._whole)  # players would complain of half a piece
 
@@ -95,6 +100,12 @@ class OverlayVideo:
     def _mux(self, frame: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
+        self._note_whole()
+
+    def _note_whole(self) -> None:
+        """Remember up to where the file is whole pieces."""
+        self._file.flush()
+        self._whole = self._file.tell()
 
 
 def fitted(picture: Rgb, width: int, height: int) -> Rgb:
@@ -112,25 +123,28 @@ def fitted(picture: Rgb, width: int, height: int) -> Rgb:
     return canvas
 
 
-def finish_video(grown: Path, path: Path) -> None:
+def finish_video(grown: Path, path: Path) -> bool:
     """Copy a film that grew, whole pieces of it, into a plain MP4, whole or not at all.
 
+    Returns:
+        Whether there was a picture in it; else there is no file.
+
     Raises:
-        OutputError: if there is no piece in it, or the copy cannot be written.
+        OutputError: if the copy cannot be written.
     """
-    with whole_file(path) as temporary:
-        try:
-            with (
-                av.open(str(grown)) as source,
-                av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as target,
-            ):
-                stream = source.streams.video[0]
-                copy = target.add_stream_from_template(stream)
-                for packet in source.demux(stream):
-                    if packet.dts is not None and not packet.is_corrupt:
-                        packet.stream = copy
-                        target.mux(packet)
-        except (av.FFmpegError, IndexError) as error:
-            if isinstance(error, OSError) and error.errno is not None and error.filename != str(grown):
-                raise
-            raise OutputError(f"{grown}: holds no film that can be finished ({error}); record again") from None
+    try:
+        source = av.open(str(grown))
+    except av.FFmpegError:  # nothing was written, not even a head
+        return False
+    with source:
+        packets = (one for one in source.demux(video=0) if one.dts is not None and not one.is_corrupt)
+        first = next(packets, None)
+        if first is None:
+            return False
+        index_first = {"movflags": "faststart"}
+        with whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4", options=index_first) as target:
+            copy = target.add_stream_from_template(source.streams.video[0])
+            for packet in chain((first,), packets):
+                packet.stream = copy
+                target.mux(packet)
+    return True

@@ -194,14 +194,16 @@ def finish_recording(folder: Path, report: Report | None = None) -> dict[str, Pa
     people = read_spool(spool_of(folder))
     names = []
     try:
-        if (rest / VIDEO).exists() and len(people.frame_number):
-            finish_video(rest / VIDEO, folder / VIDEO)
+        if (rest / VIDEO).exists() and finish_video(rest / VIDEO, folder / VIDEO):
             (rest / VIDEO).unlink()  # makes room for what follows
         write_people(folder / PEOPLE, _with_faces(people))
         if config.animation:
             names = write_animations(folder, people, report)
     except OutputError as error:
-        raise OutputError(f"{str(error).partition(';')[0]}; what was recorded stays readable in {rest}") from None
+        raise OutputError(
+            f"{str(error).partition(';')[0]}; what was recorded stays readable in {rest}; "
+            "make room and let humanpt.live.recorder.finish_recording make whole files of it"
+        ) from None
     del people  # its arrays lie in the files that go
     shutil.rmtree(rest)
     meshes = [OBJ] if (folder / OBJ).is_dir() else []

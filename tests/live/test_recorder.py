@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import threading
 import traceback
@@ -208,6 +209,20 @@ def test_no_picture_at_all_is_a_recording(tmp_path):
     recorder = record(tmp_path, [])
     assert sorted(recorder.files) == ["people.npz"]
     assert recorder.trouble is None
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 2])
+def test_whatever_a_killed_program_left_can_be_finished(tmp_path, pictures):
+    recorder = Recorder(tmp_path / "out", about_hands())
+    for one in two_hands(pictures):
+        recorder.show(one, one.shot.picture)
+    left = shutil.copytree(tmp_path / "out", tmp_path / "left")
+    recorder.close()
+    files = finish_recording(left)
+    assert len(read_people(left).frame_number) == pictures
+    assert ("overlay.mp4" in files) == (pictures > 1)
+    if pictures > 1:
+        assert len(film(left / "overlay.mp4")[0]) == pictures - 1  # a film's last picture comes with the next one
 
 
 def test_a_recording_is_not_written_over(tmp_path):
