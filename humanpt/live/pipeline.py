@@ -73,13 +73,14 @@ class Recovered(Protocol):
         """(3,) None likewise."""
         ...
 
+    @property
+    def right(self) -> float | None:
+        """Probability that this is a right hand, whatever side it was taken for; None where the network cannot say."""
+        ...
+
 
 Recover = Callable[[Rgb, Floats, Floats, Sequence[Side]], Sequence[Recovered]]
-"""A picture, its (3, 3) camera matrix, (N, 4) boxes and N sides to N meshes, as `recover_boxes` answers.
-
-An answer may have a `right` besides: the probability that the crop shows a right hand as the network saw it, which is
-mirrored where the side given is "left".
-"""
+"""A picture, its (3, 3) camera matrix, (N, 4) boxes and N sides to N meshes, as `recover_boxes` answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,10 +246,9 @@ class Pipeline:
         seen = _seen(torch.cat((meshes.keypoints, meshes.vertices), dim=1), intrinsics)
         count = meshes.keypoints.shape[1]
         self.follower.see(np.stack([box_around(row[count:]) for row in seen]), seen[:, :count])
-        for person, side, mesh in zip(people, sides, recovered, strict=True):
-            right = getattr(mesh, "right", None)  # not every network has learned to tell
-            if right is not None and side != "none":
-                person.sides.vote(1 - right if side == "left" else right)  # what it saw of a left hand was mirrored
+        for person, mesh in zip(people, recovered, strict=True):
+            if mesh.right is not None:
+                person.sides.vote(mesh.right)
         if self._smoother is not None:
             keys = [(person.identity, side) for person, side in zip(people, sides, strict=True)]
             meshes = self._smoother(shot.timestamp, keys, [side == "left" for side in sides], meshes)

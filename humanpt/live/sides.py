@@ -37,7 +37,7 @@ class SideVotes:
         return "hand" if self._side == "unknown" else "hand_left" if self._side == "left" else "hand_right"
 
     def vote(self, right: float) -> None:
-        """Take in an opinion: the probability that this is a right hand."""
+        """Take in an opinion: the probability that this is a right hand. Of bodies there is none to have."""
         self._count += 1
         self._right += max(OPINION, 1 / (self._count + 1)) * (right - self._right)
         if self._count >= LEAST and self._right >= SURE:

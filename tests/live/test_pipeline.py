@@ -111,9 +111,7 @@ class World:
                 answers.append(mesh_at(self.still, [*middle, 0.5], left=side == "left", right=0.5))
                 continue
             place = np.asarray(self.places[best]) + self.tremble * self.rng.normal(size=3)
-            is_right = best not in self.left
-            looks_right = is_right != (side == "left")  # the picture of a left hand is mirrored
-            right = (0.9 if looks_right else 0.1) if self.tells_sides else None
+            right = (0.1 if best in self.left else 0.9) if self.tells_sides else None
             answers.append(mesh_at(self.still, place, left=side == "left", right=right))
         return answers
 
