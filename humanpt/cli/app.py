@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from humanpt import __version__
 from humanpt.cli import evaluate, finetune, pairs, runs
+from humanpt.cli.demo import DemoCommand, demo
 from humanpt.cli.options import Json
 from humanpt.errors import HumanptError
 
@@ -114,5 +115,6 @@ def doctor(
 
 for command in (pairs.mkpairs, runs.pretrain, runs.report, runs.export, doctor):
     app.command()(command)
+app.command(cls=DemoCommand)(demo)
 app.add_typer(finetune.app, name="finetune")
 app.add_typer(evaluate.app, name="eval")

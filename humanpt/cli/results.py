@@ -166,3 +166,36 @@ def _show_end(summary: dict[str, Any]) -> None:
         print_line(f"stopped early; the same command with --resume goes on from {summary['last']}")
     print_line(f"weights: {summary['best'] or summary['last']}")
     print_line(f"open the report: {summary['report']}")
+
+
+def show_demo(summary: dict[str, Any]) -> None:
+    """What the demo saw, how fast, and what it wrote."""
+    print_line(
+        f"{summary['source']}: {counted(summary['shown'], 'frame')} shown in {summary['seconds']:.1f} s "
+        f"({summary['rate']:.1f} a second), {summary['dropped']} dropped; by {summary['network']}"
+    )
+    show_stages(summary["stages"])
+    for line in (*summary["focal"], *summary["damage"]):
+        print_line(line)
+    if summary["trouble"]:
+        print_line(summary["trouble"])
+    for path in summary["files"].values():
+        print_line(f"written: {path}")
+
+
+def show_stages(stages: dict[str, dict[str, float]]) -> None:
+    """How long each part of the work on a frame took."""
+    rows = [(name, f"{1000 * spread['p50']:.1f}", f"{1000 * spread['p95']:.1f}") for name, spread in stages.items()]
+    print_table("milliseconds a frame", ("stage", "p50", "p95"), rows)
+
+
+def show_benchmark(measured: dict[str, Any]) -> None:
+    """Stages, and ratios measured in the same run."""
+    print_line(
+        f"{measured['clip']}: {counted(measured['frames'], 'frame')} of {measured['width']} x {measured['height']}, "
+        f"{measured['network']} on {measured['device']}, {measured['precision']}"
+    )
+    show_stages(measured["stages"])
+    print_line(f"whole pipeline: {measured['frames_per_second']:.1f} frames a second, one after the other")
+    print_line(f"network: {measured['against_eager']:.2f} times as fast as the same network in plain eager fp32")
+    print_line(f"whole pipeline: {measured['over_parts']:.2f} times the time of detection and network alone")

@@ -30,6 +30,8 @@ from humanpt.live.message import message_of
 from humanpt.live.shot import View
 from humanpt.live.viewers import Viewer, Viewers
 
+PORT = 8000
+"""Where the page is served unless somebody says otherwise."""
 PAGES = Path(__file__).parent.parent / "pages"
 _MOST_VIEWERS = 64
 _MOST_BYTES = 1024  # of what a request may carry
@@ -50,7 +52,7 @@ class PageServer:
         controls: Controls,
         title: str = "humanpt demo",
         host: str = "127.0.0.1",
-        port: int = 8000,
+        port: int = PORT,
         token: str | None = None,
     ) -> None:
         """Begin to serve.
