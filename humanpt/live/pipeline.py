@@ -157,34 +157,18 @@ def open_pipeline(
     )
 
 
-class Pipeline:
-    """Looks at one picture after the other; a new one for each clip or camera.
+class Finder:
+    """Finds who is in one picture after the other, and follows them; a new one for each clip or camera.
 
     Args:
-        recover: the network.
         detector: who finds the subjects; `detector_for` makes it with its config.
         config: how.
-        posed: the network's body model, which makes meshes again from smoothed parameters (`ModelPoints` is one); None
-            for networks without parameters.
-        root: numbers of the key points whose middle is the root.
-        smoother: in place of the filters for pose, shape and points.
     """
 
-    def __init__(
-        self,
-        recover: Recover,
-        detector: Detector,
-        config: PipelineConfig,
-        *,
-        posed: Posed | None = None,
-        root: Sequence[int] = (0,),
-        smoother: Smoother | None = None,
-    ) -> None:
+    def __init__(self, detector: Detector, config: PipelineConfig) -> None:
         self.config = config
         self.follower = Follower(config.follow)
-        self._recover, self._detector = recover, detector
-        plain = config.separate or config.smooth.method == "none"
-        self._smoother = None if plain and smoother is None else MeshSmoother(config.smooth, posed, root, smoother)
+        self._detector = detector
         self._size: tuple[int, int] | None = None  # of the picture before
         self._time = -np.inf
         self._thumbnail: NDArray[np.float32] | None = None
@@ -192,27 +176,9 @@ class Pipeline:
     def forget(self) -> None:
         """Begin anew: nobody is followed, and the detector starts as with a new clip."""
         self.follower.forget()
-        if self._smoother is not None:
-            self._smoother.forget()
         self._size, self._time = None, -np.inf
 
-    def __call__(self, shot: Shot) -> View:
-        """Find the subjects of the next picture."""
-        seconds: dict[Stage, float] = {}
-        with _Timed(seconds, "detect"):
-            detected = self._look(shot)
-        people = list(self.follower.people)
-        sides: list[Side] = [person.sides.side for person in people]
-        recovered: Sequence[Recovered] = ()
-        with _Timed(seconds, "network"):
-            if people:
-                boxes = np.stack([person.box for person in people])
-                recovered = self._recover(shot.picture, shot.camera.intrinsics, boxes, sides)
-        with _Timed(seconds, "smooth"):
-            subjects = self._subjects(shot, people, sides, recovered) if people else ()
-        return View(shot=shot, subjects=subjects, seconds=seconds, detected=detected)
-
-    def _look(self, shot: Shot) -> bool:
+    def look(self, shot: Shot) -> bool:
         """Move on to a picture, and let the detector look at it if it is needed; whether it was."""
         height, width = shot.picture.shape[:2]
         cut = not self.config.separate and self._is_cut(shot)
@@ -236,6 +202,57 @@ class Pipeline:
         now, before = now - now.mean(), before - before.mean()
         alike = float((now * before).sum() / max(np.linalg.norm(now) * np.linalg.norm(before), 1e-6))
         return alike < self.config.cut_likeness
+
+
+class Pipeline(Finder):
+    """Looks at one picture after the other; a new one for each clip or camera.
+
+    Args:
+        recover: the network.
+        detector: who finds the subjects; `detector_for` makes it with its config.
+        config: how.
+        posed: the network's body model, which makes meshes again from smoothed parameters (`ModelPoints` is one); None
+            for networks without parameters.
+        root: numbers of the key points whose middle is the root.
+        smoother: in place of the filters for pose, shape and points.
+    """
+
+    def __init__(
+        self,
+        recover: Recover,
+        detector: Detector,
+        config: PipelineConfig,
+        *,
+        posed: Posed | None = None,
+        root: Sequence[int] = (0,),
+        smoother: Smoother | None = None,
+    ) -> None:
+        super().__init__(detector, config)
+        self._recover = recover
+        plain = config.separate or config.smooth.method == "none"
+        self._smoother = None if plain and smoother is None else MeshSmoother(config.smooth, posed, root, smoother)
+
+    def forget(self) -> None:
+        """Begin anew: nobody is followed, nothing smoothed, and the detector starts as with a new clip."""
+        super().forget()
+        if self._smoother is not None:
+            self._smoother.forget()
+
+    def __call__(self, shot: Shot) -> View:
+        """Find the subjects of the next picture."""
+        seconds: dict[Stage, float] = {}
+        with Timed(seconds, "detect"):
+            detected = self.look(shot)
+        people = list(self.follower.people)
+        sides: list[Side] = [person.sides.side for person in people]
+        recovered: Sequence[Recovered] = ()
+        with Timed(seconds, "network"):
+            if people:
+                boxes = np.stack([person.box for person in people])
+                recovered = self._recover(shot.picture, shot.camera.intrinsics, boxes, sides)
+        with Timed(seconds, "smooth"):
+            subjects = self._subjects(shot, people, sides, recovered) if people else ()
+        return View(shot=shot, subjects=subjects, seconds=seconds, detected=detected)
 
     def _subjects(
         self, shot: Shot, people: Sequence[Followed], sides: Sequence[Side], recovered: Sequence[Recovered]
@@ -305,7 +322,7 @@ def _seen(points: Tensor, intrinsics: Tensor) -> Floats:
     return np.asarray(project(before, intrinsics.expand(len(points), 3, 3)).numpy(), np.float32)
 
 
-class _Timed:
+class Timed:
     """Adds the time that a block takes to the seconds of a stage."""
 
     def __init__(self, seconds: dict[Stage, float], stage: Stage) -> None:
