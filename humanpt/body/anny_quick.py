@@ -87,17 +87,19 @@ class QuickAnny(BodyModel):
 
     def forward(self, shape: Tensor, pose: Tensor, transl: Tensor) -> BodyMesh:
         """Give people a shape and a pose; see `BodyModel.forward` and `AnnyModel`."""
-        batch, points, joints = self.batch_of(shape, pose, transl), len(self.canonical), len(self.parents)
+        if not torch.jit.is_tracing():  # sizes are no numbers there
+            self.batch_of(shape, pose, transl)
+        points, joints = self.canonical.shape[0], len(self.layout.parents)
         of_shape = self.mean + self.coefficients(shape) @ self.basis
         rest, heads, frames = torch.split(of_shape, [3 * points, 3 * joints, 9 * joints], dim=1)
         heads = torch.unflatten(heads, 1, (joints, 3))
         reference_from_rest = self.nearest(torch.unflatten(frames, 1, (joints, 3, 3))).mT  # (B, J, 3, 3)
-        turned, centres = self._chain(pose, heads, reference_from_rest, batch)
+        turned, centres = self._chain(pose, heads, reference_from_rest)
         centres = centres + transl[:, None]
         linear = turned @ reference_from_rest
         shifts = centres - (linear @ heads[..., None])[..., 0]  # bone j sends a rest point x to linear_j x + shift_j
         bones = torch.cat((linear.mT.flatten(2), shifts), dim=2)  # (B, J, 12): three columns, then the shift
-        blend = torch.unflatten(bones.mT.flatten(0, 1) @ self.weights, 0, (batch, 4, 3))  # (B, 4, 3, V)
+        blend = (bones.mT.flatten(0, 1) @ self.weights).reshape(-1, 4, 3, points)  # (B, 4, 3, V)
         skinned = (blend[:, :3] * rest.reshape(-1, 3, 1, points)).sum(dim=1) + blend[:, 3]
         vertices = skinned.mT  # (B, V, 3)
         keypoints = self.keypoints @ torch.cat((vertices[:, self.read], centres), dim=1)
@@ -123,14 +125,15 @@ class QuickAnny(BodyModel):
         """(count, S), as of `AnnyModel`."""
         return self.model.sample_shape(rng, count)
 
-    def _chain(self, pose: Tensor, heads: Tensor, reference_from_rest: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    def _chain(self, pose: Tensor, heads: Tensor, reference_from_rest: Tensor) -> tuple[Tensor, Tensor]:
         """Forward kinematics: rotations (B, J, 3, 3) from the reference pose and joint centres (B, J, 3).
 
         The root lies at 0. A joint stands in the turned axes of its parent at a place that the pose does not change, so
         it is one matrix (4, 4) there, and the products of all along its chain are wanted.
         """
         offsets = reference_from_rest[:, self.parents] @ (heads - heads[:, self.parents])[..., None]  # (B, J, 3, 1)
-        placed = torch.cat((pose.expand(batch, -1, -1, -1), offsets.expand(batch, -1, -1, -1)), dim=3)
+        shared = 0 * pose[..., :1] + 0 * offsets  # of the common batch, also in exported files
+        placed = torch.cat((pose + shared, offsets + shared), dim=3)
         chain = functional.pad(placed, (0, 0, 0, 1, 0, 1)) + self.corner  # (B, J + 1, 4, 4)
         for above in self.ancestors:
             chain = chain[:, above] @ chain  # products of twice as many

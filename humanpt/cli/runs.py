@@ -128,17 +128,24 @@ def export(
         Path, typer.Argument(help="A run's folder, whose best checkpoint counts, or a checkpoint.", show_default=False)
     ],
     to: Annotated[
-        Literal["croco", "timm"], typer.Option(help="croco: the whole network; timm: the encoder.", show_default=False)
+        Literal["onnx", "torchscript", "safetensors", "croco", "timm"],
+        typer.Option(
+            help="Of fine-tuned meshes: onnx, torchscript (holds code), safetensors (weights alone). Of pre-training: "
+            "croco, the whole network; timm, the encoder.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The file to write.", show_default="croco.pth or timm.safetensors beside the checkpoint"),
+        typer.Option(help="The file to write.", show_default="beside the checkpoint, such as mesh.onnx"),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write the weights of a run for naver/croco's code or for timm.
+    """Write the network of a run for other programs, or its weights for naver/croco's code or timm.
 
-    The ledger of what they were trained on, with its licences, goes with them.
+    A mesh network is read again, run on crops and held against the original; beyond a tenth of a millimetre nothing is
+    written. What its numbers mean, the differences, and the ledger of what it was trained on, with its licences, go
+    with it.
     """
     from humanpt.cli.console import Bars, print_json, print_line
     from humanpt.commands import export as command

@@ -1,6 +1,7 @@
-"""`humanpt export`: the weights of a run in the layouts that others read, naver/croco's and timm's.
+"""`humanpt export`: a pre-trained run's weights as naver/croco's code and timm read them, fine-tuned meshes for others.
 
-What the weights were trained on, and under which licences, goes with them.
+Fine-tuned mesh networks are written by `export_mesh`. What the weights were trained on, and under which licences, goes
+with them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from humanpt import __version__
+from humanpt.commands import export_mesh
 from humanpt.commands.initialise import LEDGER_KEY, read_start
 from humanpt.config import to_dict
 from humanpt.engine.checkpoint import first_not_finite
@@ -26,7 +28,7 @@ from humanpt.models.croco import CroCoConfig
 from humanpt.models.vit_weights import CONFIG_KEY, to_timm
 from humanpt.models.weights import to_croco
 
-Layout = Literal["croco", "timm"]
+Layout = Literal["croco", "timm", "onnx", "torchscript", "safetensors"]
 NAMES = {"croco": "croco.pth", "timm": "timm.safetensors"}
 
 
@@ -36,7 +38,8 @@ def run(run: Path, to: Layout, out: Path | None, report: Report) -> dict[str, An
     Args:
         run: a run's folder, whose best checkpoint counts, or a checkpoint.
         to: `croco`: the whole network for naver/croco's code, with `croco_kwargs`; `timm`: the encoder, for
-            `timm.create_model` with the name and arguments that the file's metadata and the summary tell.
+            `timm.create_model` with the name and arguments that the file's metadata and the summary tell; `onnx`,
+            `torchscript` and `safetensors`: a fine-tuned mesh network, see `export_mesh.run`.
         out: the file to write; None names it croco.pth or timm.safetensors, beside the checkpoint.
 
     Returns:
@@ -47,6 +50,8 @@ def run(run: Path, to: Layout, out: Path | None, report: Report) -> dict[str, An
             finite, or is of a network that the layout does not know.
         OutputError: if `out` exists or cannot be written.
     """
+    if to in ("onnx", "torchscript", "safetensors"):
+        return export_mesh.run(run, to, out, report)
     start = read_start(run)
     path = start.file.path
     if start.header is None or start.config is None:

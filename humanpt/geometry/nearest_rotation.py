@@ -48,8 +48,9 @@ def nearest_by_arithmetic(matrix: Tensor) -> Tensor:
     form = torch.unflatten(full.flatten(-2) @ _FORM.to(full.device), -1, (4, 4))
     shifted = form - _largest_root(full)[..., None, None] * torch.eye(4, dtype=full.dtype, device=full.device)
     adjugate = _adjugate(shifted)
-    longest = adjugate.diagonal(dim1=-2, dim2=-1).abs().argmax(-1)
-    quat = adjugate.gather(-2, longest[..., None, None].expand(*longest.shape, 1, 4))[..., 0, :]
+    longest = (adjugate * adjugate).sum(-1).argmax(-1, keepdim=True)
+    chosen = (torch.arange(4, device=full.device) == longest)[..., None]  # a gather would fix the batch in some formats
+    quat = torch.where(chosen, adjugate, 0.0).sum(-2)
     quat = quat / (quat * quat).sum(-1, keepdim=True).clamp_min(SMALLEST).sqrt()
     outer = (quat[..., :, None] * quat[..., None, :]).flatten(-2)  # (..., 16)
     return torch.unflatten(outer @ _ROTATION.to(full.device), -1, (3, 3)).to(matrix.dtype)
@@ -60,7 +61,7 @@ def _largest_root(matrix: Tensor) -> Tensor:
     gram = matrix.mT @ matrix
     constant = 2 * (gram * gram).sum((-2, -1)) - 1  # of x^4 - 2 x^2 - 8 det x + constant
     linear = -8 * (torch.linalg.cross(matrix[..., 0, :], matrix[..., 1, :]) * matrix[..., 2, :]).sum(-1)
-    root = torch.full_like(linear, 3**0.5)  # no larger one is possible
+    root = 0 * linear + 3**0.5  # no larger one is possible; a batch of any size in exported files
     for _ in range(STEPS):
         value = ((root * root - 2) * root + linear) * root + constant
         slope = (4 * root * root - 4) * root + linear

@@ -199,6 +199,7 @@ class MeshHead(nn.Module):
         super().__init__()
         self.grid = grid
         self.cells = min(config.cells, *grid)
+        self.pool: nn.Module = nn.AdaptiveAvgPool2d(self.cells)
         self.norm = nn.LayerNorm(token_width, eps=NORM_EPS)
         self.narrow = nn.Linear(token_width, config.cell_width)
         self.hidden1 = nn.Linear(config.cell_width * self.cells**2 + extra, config.width)
@@ -215,7 +216,8 @@ class MeshHead(nn.Module):
     def _cells(self, tokens: Tensor) -> Tensor:
         """(B, N, C) normed tokens to (B, cells * cells * cell_width)."""
         planes = self.narrow(tokens).mT.reshape(tokens.shape[0], -1, *self.grid)  # (B, cell_width, rows, columns)
-        return functional.adaptive_avg_pool2d(planes, self.cells).flatten(1)
+        cells: Tensor = self.pool(planes)
+        return cells.flatten(1)
 
     def _numbers(self, read: Tensor) -> Tensor:
         hidden = functional.gelu(self.hidden1(read))

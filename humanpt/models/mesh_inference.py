@@ -27,9 +27,26 @@ def for_inference(
     """
     quick = deepcopy(network).eval().requires_grad_(False)
     quick.nearest = nearest
+    quick.head.pool = CellMeans(quick.head.grid, quick.head.cells)
     if isinstance(quick.body, AnnyModel):
         quick.points.body = QuickAnny(quick.body, nearest)
     return quick
+
+
+class CellMeans(nn.Module):
+    """Means over cells of a grid, as `nn.AdaptiveAvgPool2d`, by one matrix product, which every format knows."""
+
+    means: Tensor
+
+    def __init__(self, grid: tuple[int, int], cells: int) -> None:
+        super().__init__()
+        tokens = grid[0] * grid[1]
+        one_each = torch.eye(tokens).unflatten(1, grid)  # type: ignore[no-untyped-call]
+        self.register_buffer("means", nn.AdaptiveAvgPool2d(cells)(one_each).flatten(1), persistent=False)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(B, C, rows, columns) to (B, C, cells * cells)."""
+        return planes.flatten(2) @ self.means
 
 
 def round_products(network: MeshNetwork) -> None:

@@ -67,7 +67,7 @@ class PatchEmbed(nn.Module):
     def forward(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
         """(B, 3, H, W) pixels, and (B, N) bool with V True in every row or None for all, to (B, V, E) tokens."""
         rows, columns = (side // self.patch_size for side in image.shape[2:])
-        cut = image.reshape(len(image), 3, rows, self.patch_size, columns, self.patch_size)
+        cut = image.reshape(image.shape[0], 3, rows, self.patch_size, columns, self.patch_size)
         patches = cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, N, 3PP), as in the weights
         patches = patches if keep is None else kept(patches, keep)
         return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)

@@ -1,0 +1,50 @@
+"""A mesh network as one function of tensors, for formats that others run: uint8 crops and cameras in, meshes out."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from humanpt.geometry.nearest_rotation import nearest_by_arithmetic
+from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction
+from humanpt.models.mesh_inference import for_inference
+from humanpt.models.vit import normalise
+
+INPUTS = {
+    "image": "(B, 3, S, S) uint8 RGB of crops, values 0 to 255",
+    "intrinsics": "(B, 3, 3) float32 camera matrices of the crops, pixels, (0, 0) the centre of the top-left pixel",
+}
+OUTPUTS = {
+    "keypoints": "(B, K, 3) metres, in OpenCV axes of the crop's camera",
+    "vertices": "(B, V, 3) metres, likewise",
+    "pixels": "(B, K, 2) key points in pixels of the crop",
+    "camera": "(B, 3) s, tx, ty: the root is tx, ty half crops from the middle, a metre takes s half crops there",
+    "turn": "(B, 3, 3) rotation of the whole about the root",
+    "pose": "(B, J, 3, 3) rotations as the body model takes them",
+    "shape": "(B, P) shape values",
+    "transl": "(B, 3) shift of the body model, metres",
+    "side": "(B,) logit of the crop showing a right hand as it is",
+}
+
+
+class MeshGraph(nn.Module):
+    """A mesh network whose answers are a plain tuple, in operations that exchange formats know.
+
+    Args:
+        network: any; it stays as it is. Of two views it sees the same crop twice.
+    """
+
+    def __init__(self, network: MeshNetwork) -> None:
+        super().__init__()
+        self.network = for_inference(network, nearest_by_arithmetic)
+        config = network.config
+        absent = {"pose", "shape", "transl"} if config.free else set()
+        absent |= set() if config.side else {"side"}
+        self.outputs = tuple(name for name in OUTPUTS if name not in absent)
+
+    def forward(self, image: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
+        """As `INPUTS` says, to those of `OUTPUTS` that the network has."""
+        crops = normalise(image)
+        found: MeshPrediction = self.network(
+            crops, crops if self.network.config.views == 2 else None, intrinsics=intrinsics
+        )
+        return tuple(getattr(found, name) for name in self.outputs)
