@@ -147,7 +147,7 @@ def read_spool(folder: Path) -> People:
         if rows:
             kept |= {name: column[:rows] for name, column in columns.items() if name in ROW_COLUMNS}
         kept["picture"] = np.array([json.loads(line) for line in lines[:frames]], dtype=np.str_)
-        empty = {name: _no_rows(name, about) for name in (*FRAME_COLUMNS, *ROW_COLUMNS) if name not in OPTIONAL}
+        empty = {name: _empty(name, about, rows) for name in (*FRAME_COLUMNS, *ROW_COLUMNS) if name not in OPTIONAL}
         return People(about=about, **(empty | kept))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: holds no recording that can be read ({error}); record again") from None
@@ -164,14 +164,16 @@ def _column(path: Path) -> NDArray[Any] | None:
         except ValueError:  # the disk was full before its first row
             return None
         start = stream.tell()
+    if 0 in tail:  # as many rows as anybody likes
+        return None
     count = (path.stat().st_size - start) // (dtype.itemsize * math.prod(tail))
     if not count:
         return np.empty((0, *tail), dtype)
     return np.memmap(path, dtype, "r", start, (count, *tail))
 
 
-def _no_rows(name: str, about: About) -> NDArray[Any]:
-    """An empty column, where nobody came into view."""
+def _empty(name: str, about: About, rows: int) -> NDArray[Any]:
+    """A column without numbers: nobody came into view, or what is told of them has none of this kind."""
     column = COLUMNS[name]
-    tail = [about.sizes.get(letter) or int(letter) for letter in column.axes.split()[1:]]
-    return np.empty((0, *tail), column.dtype)
+    tail = [about.sizes[letter] if letter in about.sizes else int(letter) for letter in column.axes.split()[1:]]
+    return np.empty((rows if 0 in tail else 0, *tail), column.dtype)

@@ -107,3 +107,5 @@ class View:
     """Whether the detector ran."""
     dropped: int = 0
     """Pictures of the source that nobody looked at, up to now."""
+    panels: Mapping[int, Mapping[str, Rgb]] = field(default_factory=dict)
+    """(S, S, 3) uint8 pictures to show beside it, by identity and title."""
