@@ -87,7 +87,7 @@ class QuickAnny(BodyModel):
 
     def forward(self, shape: Tensor, pose: Tensor, transl: Tensor) -> BodyMesh:
         """Give people a shape and a pose; see `BodyModel.forward` and `AnnyModel`."""
-        if not torch.jit.is_tracing():  # sizes are no numbers there
+        if not torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # sizes are no numbers there
             self.batch_of(shape, pose, transl)
         points, joints = self.canonical.shape[0], len(self.layout.parents)
         of_shape = self.mean + self.coefficients(shape) @ self.basis

@@ -193,7 +193,7 @@ def _to_torchscript(
     temporary: Path, graph: MeshGraph, path: Path, pictures: NDArray[np.uint8], cameras: NDArray[np.float32]
 ) -> Run:
     with _old_ways():
-        torch.jit.save(_traced(graph, pictures, cameras), str(temporary))  # type: ignore[no-untyped-call]
+        torch.jit.save(_traced(graph, pictures, cameras), str(temporary))
         module: Any = torch.jit.load(str(temporary), map_location="cpu")  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
@@ -212,7 +212,7 @@ def _to_onnx(
         raise InputError("--to onnx: ONNX is not installed; pip install 'humanpt[onnx]'") from None
     names = list(INPUTS)
     with _old_ways():
-        torch.onnx.register_custom_op_symbolic("aten::mT", _transposed, OPSET)  # type: ignore[no-untyped-call]
+        torch.onnx.register_custom_op_symbolic("aten::mT", _transposed, OPSET)  # type: ignore[attr-defined]
         torch.onnx.export(
             graph,
             (torch.from_numpy(pictures[:2]), torch.from_numpy(cameras[:2])),
@@ -260,7 +260,7 @@ def _add_meaning(temporary: Path, to: MeshLayout, text: str, again: Run) -> None
         with _old_ways():
             module = torch.jit.load(str(temporary), map_location="cpu")  # type: ignore[no-untyped-call]
             extra = {f"{METADATA}.json": text}
-            torch.jit.save(module, str(temporary), _extra_files=extra)  # type: ignore[no-untyped-call]
+            torch.jit.save(module, str(temporary), _extra_files=extra)
     else:
         with safe_open(temporary, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping

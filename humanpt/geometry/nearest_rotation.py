@@ -66,7 +66,8 @@ def _largest_root(matrix: Tensor) -> Tensor:
         value = ((root * root - 2) * root + linear) * root + constant
         slope = (4 * root * root - 4) * root + linear
         root = root - value.clamp_min(0) / slope.clamp_min(1e-12)
-    return root
+    largest: Tensor = root
+    return largest
 
 
 def _adjugate(matrix: Tensor) -> Tensor:
