@@ -99,6 +99,12 @@ def demo(
     vertices: Annotated[bool, typer.Option("--vertices", help="Record surfaces in people.npz too.")] = False,
     obj: Annotated[bool, typer.Option("--obj", help="Record every mesh of every frame as an .obj file.")] = False,
     once: Annotated[bool, typer.Option("--once", help="End with the clip instead of showing it again.")] = False,
+    finish: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT", help="Make whole files of a recording that was cut short, and end.", show_default=False
+        ),
+    ] = None,
     benchmark: Annotated[
         Path | None,
         typer.Option(metavar="CLIP", help="Measure every stage on a clip, and end.", show_default=False),
@@ -126,6 +132,14 @@ def demo(
         *given({"pipeline.detector": detector, "pipeline.smooth.method": smooth}),
         *(overrides or []),
     ]
+    if finish is not None:
+        from humanpt.cli.results import show_files
+        from humanpt.live.recorder import finish_recording
+
+        with Bars() as report:
+            files = {name: str(path) for name, path in finish_recording(finish, report).items()}
+        print_json({"command": "demo finish", "files": files}) if json else show_files(files)
+        return
     if benchmark is not None:
         from humanpt.commands import demo_benchmark
 
@@ -157,7 +171,7 @@ def demo(
             task=task,
             reference=reference,
             record=record,
-            recording=RecordConfig(vertices=vertices, obj=obj),
+            recording=RecordConfig(vertices=vertices, obj=obj, animation=images is None),
             once=once,
             target=target_fps,
             device=device,

@@ -179,7 +179,12 @@ def show_demo(summary: dict[str, Any]) -> None:
         print_line(line)
     if summary["trouble"]:
         print_line(summary["trouble"])
-    for path in summary["files"].values():
+    show_files(summary["files"])
+
+
+def show_files(files: dict[str, str]) -> None:
+    """What was written."""
+    for path in files.values():
         print_line(f"written: {path}")
 
 

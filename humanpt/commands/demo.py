@@ -287,7 +287,7 @@ class Seen:
 
     def __init__(self, source: Source, faces: Faces, about: About, screens: Screens, report: Report) -> None:
         self._source, self._faces, self._about, self._screens, self._report = source, faces, about, screens, report
-        self.draw = Drawer(faces, mirrored=screens.mirrored, bars=screens.screen != "terminal")
+        self.draw = Drawer(faces, mirrored=screens.mirrored, bars=screens.screen == "window")
         self._plain = Drawer(faces, bars=False)
         self.recorder: Recorder | None = None
         self.recordings = Recordings(KEPT, about, note=report.note, film=self._film)

@@ -202,7 +202,7 @@ def finish_recording(folder: Path, report: Report | None = None) -> dict[str, Pa
     except OutputError as error:
         raise OutputError(
             f"{str(error).partition(';')[0]}; what was recorded stays readable in {rest}; "
-            "make room and let humanpt.live.recorder.finish_recording make whole files of it"
+            f"make room, then: humanpt demo --finish {folder}"
         ) from None
     del people  # its arrays lie in the files that go
     shutil.rmtree(rest)
