@@ -21,12 +21,14 @@ import torch
 
 from humanpt import __version__
 from humanpt.body.model import Subject
+from humanpt.commands.pretrained import Pretrained, open_pretrained
 from humanpt.commands.recoverers import open_recoverer
 from humanpt.config import override, to_dict
 from humanpt.data.image import Rgb
 from humanpt.engine.report import Report
 from humanpt.errors import ConfigError, HumanptError, OutputError
 from humanpt.live.capture import open_images, open_video, open_webcam
+from humanpt.live.completion import LiveCompletionConfig, about_boxes, open_completion
 from humanpt.live.controls import Action, Controls, Status
 from humanpt.live.draw import Drawer, Faces, faces_of
 from humanpt.live.loop import Loop, Sink, Summary
@@ -35,7 +37,7 @@ from humanpt.live.pipeline import PipelineConfig, open_pipeline
 from humanpt.live.recorder import RecordConfig, Recorder
 from humanpt.live.recordings import Recordings
 from humanpt.live.recoverer import Recoverer
-from humanpt.live.shot import View
+from humanpt.live.shot import Shot, View
 from humanpt.live.slide_show import SlideShow
 from humanpt.live.source import Source
 from humanpt.tasks.mesh_pictures import assumed_intrinsics
@@ -54,6 +56,8 @@ class DemoConfig:
 
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     """Detection, following and smoothing."""
+    completion: LiveCompletionConfig = field(default_factory=LiveCompletionConfig)
+    """What is masked and completed, where that is the task."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """What products are computed in; auto takes what is measured to be fastest here."""
     threads: int = 1
@@ -149,6 +153,8 @@ def run(
         screens: where it is seen.
         report: told what a person should know, and figures where there is no other screen.
         subject: hands or bodies, for the network that comes with humanpt.
+        task: meshes, or masked completion by a pre-trained run, the one of `models`.
+        reference: the picture that helps completion; None takes a moment ago.
         record: folder of a recording that begins at once; None leaves recording to the buttons.
         recording: what recordings consist of.
         once: whether clips and pictures on a screen end, instead of beginning again.
@@ -165,18 +171,39 @@ def run(
     cv2.setNumThreads(1)
     torch.set_num_threads(config.threads)
     screen = screens.settled(files_alone=record is not None and origin.webcam is None)
-    recoverer, rates = choose_network(models, subject, target, config.precision, device, report)
+    network: Pretrained | Recoverer
+    if task == "completion":
+        recording = _without_meshes(recording or RecordConfig(), target)
+        network, rates = _pretrained(models, config.precision, device), {}
+    elif reference is not None:
+        raise ConfigError(f"--reference {reference}: is for --task completion; meshes need none")
+    else:
+        network, rates = choose_network(models, subject, target, config.precision, device, report)
     with closing(origin.open(shown=screen != "terminal", loop=not (once or record))) as source:
         config = replace(config, pipeline=_for_source(config.pipeline, origin, source))
-        pipeline = open_pipeline(recoverer, config.pipeline)
-        about = _about(recoverer, source, pipeline.config)
-        seen = Seen(source, faces_of(recoverer.body), about, replace(screens, screen=screen), report)
+        pipeline: Callable[[Shot], View]
+        drawer: Callable[..., Drawer]
+        if isinstance(network, Pretrained):
+            pipeline, drawer = open_completion(
+                network.task,
+                network.subject,
+                config.pipeline,
+                config.completion,
+                reference=reference,
+                precision=network.precision,
+            )
+            faces: Faces = {}
+            about = about_boxes(network.subject, network=network.name, source=source.name, ledger=network.ledger)
+        else:
+            pipeline, faces = open_pipeline(network, config.pipeline), faces_of(network.body)
+            drawer, about = partial(Drawer, faces), _about(network, source, pipeline.config)
+        seen = Seen(source, faces, drawer, about, replace(screens, screen=screen), recording, report)
         if record is not None:
-            seen.record_into(record, recording)
+            seen.record_into(record)
         loop = Loop(source, pipeline, seen.draw, seen.sinks, drop=source.live or screen != "terminal")
         seen.begin(loop.stop)
         done = loop.run()
-    return _summary(done, source, recoverer, rates, about, config, seen)
+    return _summary(done, source, rates, about, config, seen)
 
 
 def choose_network(
@@ -217,6 +244,22 @@ def choose_network(
     return tried[fastest], rates
 
 
+def _pretrained(models: Sequence[Path], precision: str, device: str) -> Pretrained:
+    """The network of `--task completion`."""
+    if len(models) != 1:
+        raise ConfigError("--task completion: name one run of `humanpt pretrain` by --model; none comes with humanpt")
+    return open_pretrained(models[0], device=device, precision=precision)
+
+
+def _without_meshes(recording: RecordConfig, target: float | None) -> RecordConfig:
+    """What is recorded where there are no meshes; what needs them is refused."""
+    if recording.vertices or recording.obj:
+        raise ConfigError("--vertices, --obj: completion has no meshes; it records the film, and boxes in people.npz")
+    if target is not None:
+        raise ConfigError("--target-fps chooses among networks of meshes; leave it out with --task completion")
+    return replace(recording, animation=False)
+
+
 def shipped_weights(subject: Subject) -> Path:
     """Where the mesh network of a subject that comes with humanpt lies."""
     return Path(__file__).parent.parent / "live" / "weights" / f"mesh-{subject}.safetensors"
@@ -249,7 +292,6 @@ def _about(recoverer: Recoverer, source: Source, config: PipelineConfig) -> Abou
 def _summary(
     done: Summary,
     source: Source,
-    recoverer: Recoverer,
     rates: dict[str, float],
     about: About,
     config: DemoConfig,
@@ -260,7 +302,7 @@ def _summary(
         "command": "demo",
         "version": __version__,
         "source": source.name,
-        "network": recoverer.name,
+        "network": about.network,
         "body_model": about.model,
         "licence": about.licence,
         "focal": seen.cameras,
@@ -280,17 +322,29 @@ class Seen:
     Args:
         source: whose pictures they are.
         faces: triangles of each kind of subject.
+        drawer: makes what draws, given whether pictures are `mirrored` and have `bars`.
         about: what recorded numbers mean.
         screens: where it is seen, settled.
+        recording: what recordings consist of.
         report: told what a person should know.
     """
 
-    def __init__(self, source: Source, faces: Faces, about: About, screens: Screens, report: Report) -> None:
+    def __init__(
+        self,
+        source: Source,
+        faces: Faces,
+        drawer: Callable[..., Drawer],
+        about: About,
+        screens: Screens,
+        recording: RecordConfig | None,
+        report: Report,
+    ) -> None:
         self._source, self._faces, self._about, self._screens, self._report = source, faces, about, screens, report
-        self.draw = Drawer(faces, mirrored=screens.mirrored, bars=screens.screen == "window")
-        self._plain = Drawer(faces, bars=False)
+        self._recording = recording
+        self.draw = drawer(mirrored=screens.mirrored, bars=screens.screen == "window")
+        self._plain = drawer(mirrored=False, bars=False)
         self.recorder: Recorder | None = None
-        self.recordings = Recordings(KEPT, about, note=report.note, film=self._film)
+        self.recordings = Recordings(KEPT, about, recording, note=report.note, film=self._film)
         actions: dict[Action, Callable[[], str]] = {
             "record": self.recordings.record,
             "snapshot": self.recordings.snapshot,
@@ -305,13 +359,13 @@ class Seen:
         """What was said of the cameras' focal lengths."""
         return self._figures.cameras
 
-    def record_into(self, folder: Path, config: RecordConfig | None) -> None:
+    def record_into(self, folder: Path) -> None:
         """Record from the first picture on.
 
         Raises:
             OutputError: if the folder holds a recording, or cannot be written.
         """
-        self.recorder = Recorder(folder, self._about, config, self._report)
+        self.recorder = Recorder(folder, self._about, self._recording, self._report)
         self.sinks.append(_Film(self.recorder, self._film))
 
     def begin(self, stop: Callable[[], None]) -> None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from humanpt.commands.runs import checkpoint_of
 from humanpt.config import from_dict
 from humanpt.detect.detector import Subject
 from humanpt.engine.checkpoint import load_weights, read_header
+from humanpt.engine.runtime import Precision, choose_device, choose_precision
 from humanpt.errors import CheckpointError
 from humanpt.tasks.completion import CompletionConfig, CompletionTask
 
@@ -26,21 +25,25 @@ class Pretrained:
     subject: Subject
     """Whom it was trained on."""
     task: CompletionTask
-    """The network in evaluation mode, and how it was trained."""
+    """The network on its device, in evaluation mode, and how it was trained."""
+    precision: Precision
+    """What it is to be computed in."""
     ledger: Mapping[str, Any]
     """What it was trained on, with licences."""
 
 
-def open_pretrained(run: Path, device: torch.device) -> Pretrained:
+def open_pretrained(run: Path, *, device: str = "auto", precision: str = "auto") -> Pretrained:
     """Open a pre-trained network.
 
     Args:
         run: a run's folder, whose best checkpoint counts, or a checkpoint.
-        device: where to bring the network.
+        device: where it computes, as `engine.runtime.choose_device` takes it.
+        precision: as `engine.runtime.choose_precision` takes it, but that auto is fp32 on a CPU: for one small picture
+            bf16 is no faster there.
 
     Raises:
         CheckpointError: if there is none, it is damaged, or it was not trained by completion.
-        ConfigError: if its config is of another version of humanpt.
+        ConfigError: if there is no such device or precision, or its config is of another version of humanpt.
     """
     path = checkpoint_of(run)
     header = read_header(path)
@@ -55,5 +58,12 @@ def open_pretrained(run: Path, device: torch.device) -> Pretrained:
     fitted = load_weights(path, completion.model)
     if fitted.missing or fitted.misshaped or fitted.unexpected:
         raise CheckpointError(f"{path}: its weights are not those of its config: {fitted.summary()}; take another")
-    completion.model.to(device).eval().requires_grad_(False)
-    return Pretrained(name=str(run), subject=saved["subject"], task=completion, ledger=header.provenance.ledger)
+    where = choose_device(device)
+    completion.model.to(where).eval().requires_grad_(False)
+    return Pretrained(
+        name=str(run),
+        subject=saved["subject"],
+        task=completion,
+        precision=choose_precision("fp32" if precision == "auto" and where.type == "cpu" else precision, where),
+        ledger=header.provenance.ledger,
+    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +186,8 @@ def open_completion(
     reference: Path | None = None,
     precision: Precision = "fp32",
     detect: DetectConfig | None = None,
-) -> tuple[CompletionPipeline, PanelDrawer]:
-    """The pipeline of a pre-trained network, and what draws its views.
+) -> tuple[CompletionPipeline, partial[PanelDrawer]]:
+    """The pipeline of a pre-trained network, and what makes drawers of its views (`mirrored`, `bars`).
 
     Args:
         task: the network, on its device, in evaluation mode.
@@ -213,7 +214,7 @@ def open_completion(
     caption = f"reference: {settings.ago:g} s before" if reference is None else f"reference: {reference.name}"
     lines = [*([caption] if crossing else []), *([SCALED] if task.config.normalise_target else [])]
     titles = (*(["reference"] if crossing else []), "masked", "completed", "as it was")
-    return pipeline, PanelDrawer(titles, groups=settings.shown, caption="; ".join(lines))
+    return pipeline, partial(PanelDrawer, titles, groups=settings.shown, caption="; ".join(lines))
 
 
 def cut_out(picture: Rgb, box: Floats, augment: AugmentConfig, patches: int) -> tuple[Rgb, NDArray[np.float32]]:

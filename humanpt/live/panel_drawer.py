@@ -39,10 +39,6 @@ class PanelDrawer(Drawer):
         super().__init__({}, mirrored=mirrored, bars=bars)
         self._titles, self._groups, self._caption = tuple(titles), groups, caption
 
-    def plain(self) -> PanelDrawer:
-        """One that draws the same for films: no mirror, no bars."""
-        return PanelDrawer(self._titles, groups=self._groups, caption=self._caption, bars=False)
-
     def __call__(self, view: View) -> Rgb:
         """Draw a view.
 

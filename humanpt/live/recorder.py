@@ -239,7 +239,7 @@ def save_snapshot(folder: Path, view: View, drawn: Rgb, about: About) -> dict[st
             write_people(files[f"{stem}.npz"], people)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    for subject in view.subjects:
+    for subject in (one for one in view.subjects if len(one.vertices)):
         name = f"{stem}-{_name(subject)}.obj"
         files[name] = folder / name
         write_whole(files[name], obj_text(subject.vertices, faces.of(subject.kind), comment=_comment(view, subject)))
