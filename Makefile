@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup quickstart test test-all lint bench clean
+.PHONY: help setup quickstart test test-all lint bench weights clean
 
 help:
 	@echo "make quickstart  set up, run mkpairs and pretrain on the shipped clips and on generated people and hands,"
 	@echo "                 fine-tune the hand network for meshes, show the pages to open"
 	@echo "make test        set up and run the tests;  make test-all adds the slow ones"
 	@echo "make lint        ruff and mypy;             make bench runs the benchmarks"
+	@echo "make weights     make the networks of humanpt demo again, from nothing (hours; writes live-weights/)"
 
 setup: $(READY)
 
@@ -38,6 +39,14 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
+
+weights: $(READY)
+	for kind in hand body; do \
+		$(BIN)/humanpt mkpairs synthetic --$$kind --count 6000 --set pairs_per_scene=2 --out live-weights/$$kind-pairs && \
+		$(BIN)/humanpt finetune $$kind-mesh --recipe live --data live-weights/$$kind-pairs --out live-weights/$$kind && \
+		$(BIN)/humanpt export live-weights/$$kind/last.safetensors --to safetensors --half \
+			--out live-weights/mesh-$$kind.safetensors || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) quickstart build *.egg-info .pytest_cache .mypy_cache .ruff_cache

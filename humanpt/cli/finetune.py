@@ -36,7 +36,7 @@ Init = Annotated[
 Recipe = Annotated[
     str | None,
     typer.Option(
-        help="Size and schedule: tiny, vits16_small, vitb16_small, vitb16_base or vitl16_base.",
+        help="Size and schedule: tiny, vits16_small, vitb16_small, vitb16_base, vitl16_base; or live, for meshes.",
         show_default="that of --init, else vits16_small",
     ),
 ]
