@@ -127,6 +127,7 @@ def demo(
     from humanpt.cli.results import show_benchmark, show_demo
     from humanpt.commands import demo as command
     from humanpt.live.recorder import RecordConfig
+    from humanpt.live.seen import Screens
 
     changes = [
         *given({"pipeline.detector": detector, "pipeline.smooth.method": smooth}),
@@ -153,7 +154,7 @@ def demo(
         webcam = "0"
     origin = command.Origin(webcam=webcam, video=video, images=images, focal=focal)
     here = webcam is not None and "://" not in webcam
-    screens = command.Screens(
+    screens = Screens(
         screen="terminal" if terminal else "auto" if serve is None else "page",
         host=host,
         port=None if serve in (None, "auto") else _port(serve),

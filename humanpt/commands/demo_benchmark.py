@@ -19,8 +19,8 @@ import torch
 
 from humanpt import __version__
 from humanpt.body.model import Subject
-from humanpt.commands.demo import DemoConfig, choose_network, shipped_weights
-from humanpt.commands.recoverers import open_plain
+from humanpt.commands.demo import DemoConfig
+from humanpt.commands.recoverers import choose_network, open_plain, shipped_weights
 from humanpt.config import override
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import describe_device

@@ -1,20 +1,27 @@
-"""Open what turns crops into meshes: a fine-tuned run, a checkpoint or an exported file."""
+"""Open what turns crops into meshes: a fine-tuned run, a checkpoint, an exported file, or what comes with humanpt."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
+import numpy as np
 import torch
 
+from humanpt.body.model import Subject
 from humanpt.commands.finetune_config import FinetuneMeshConfig, Kind
 from humanpt.commands.finetune_families import FAMILIES, MeshFamily
 from humanpt.commands.finetune_network import load_finetuned
+from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device
 from humanpt.live.exported import OnnxRecoverer
 from humanpt.live.recoverer import Recoverer, TorchRecoverer
 from humanpt.models.mesh_heads import MeshNetwork
-from humanpt.tasks.mesh_pictures import NetworkRecoverer
+from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics
+
+TRIALS, SPARE = 8, 0.6  # forward passes that tell a network's time; share of a frame's time that it may take
 
 MESH_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if isinstance(FAMILIES[kind], MeshFamily))
 
@@ -57,3 +64,57 @@ def open_plain(run: Path, *, device: str = "auto") -> Recoverer:
     config, network, header = load_finetuned(run, choose_device(device), MESH_KINDS)
     assert isinstance(config, FinetuneMeshConfig)
     return NetworkRecoverer(cast("MeshNetwork", network), config.task, str(run), header.provenance.ledger)
+
+
+def choose_network(
+    models: Sequence[Path], subject: Subject, target: float | None, precision: str, device: str, report: Report
+) -> tuple[Recoverer, dict[str, float]]:
+    """Open the network: the first that keeps a rate, where one is wanted.
+
+    Args:
+        models: the best first; without any, and after all where a rate is wanted, the one that comes with humanpt.
+        subject: for that one.
+        target: frames per second; None takes the first.
+        precision, device: as for `open_recoverer`.
+        report: told which was taken.
+
+    Returns:
+        The network, and by name how many crops a second each that was tried takes here.
+
+    Raises:
+        CheckpointError, ConfigError, InputError: as `open_recoverer`.
+    """
+    candidates = [*models, *([] if models and target is None else [shipped_weights(subject)])]
+    if target is None:
+        return open_recoverer(candidates[0], device=device, precision=precision), {}
+    rates = dict[str, float]()
+    tried: list[Recoverer] = []
+    for path in candidates:
+        tried.append(open_recoverer(path, device=device, precision=precision))
+        rates[str(path)] = 1 / _time_of(tried[-1])
+        if rates[str(path)] * SPARE >= target:
+            report.note(f"{path}: {rates[str(path)]:.0f} crops a second here, enough for {target:g} frames a second")
+            return tried[-1], rates
+    fastest = int(np.argmax(list(rates.values())))
+    report.note(
+        f"no network keeps {target:g} frames a second here; {candidates[fastest]} is the fastest with "
+        f"{rates[str(candidates[fastest])]:.0f} crops a second"
+    )
+    return tried[fastest], rates
+
+
+def shipped_weights(subject: Subject) -> Path:
+    """Where the mesh network of a subject that comes with humanpt lies."""
+    return Path(__file__).parent.parent / "live" / "weights" / f"mesh-{subject}.safetensors"
+
+
+def _time_of(recoverer: Recoverer) -> float:
+    """Seconds that one crop takes, the median of some trials."""
+    crop = np.random.default_rng(0).integers(0, 256, (1, recoverer.image_size, recoverer.image_size, 3), np.uint8)
+    camera = assumed_intrinsics(recoverer.image_size, recoverer.image_size)[None]
+    spent = []
+    for _ in range(2 + TRIALS):
+        begun = time.perf_counter()
+        recoverer(crop, camera)
+        spent.append(time.perf_counter() - begun)
+    return float(np.median(spent[2:]))

@@ -29,6 +29,9 @@ USUAL = (
     "step_speed",
     "loader_speed",
     "scoring_speed",
+    "recover_speed",
+    "demo_speed",
+    "smoothing",
     "end_to_end",
 )
 PEERS = ("hog_people", "render_peer_pyrender", "render_peer_warp")  # run by others, in their own Python

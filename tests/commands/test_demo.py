@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from humanpt.cli.app import app
 from humanpt.commands import demo as command
+from humanpt.commands.recoverers import choose_network, shipped_weights
 from humanpt.engine.report import Silent
 from humanpt.errors import ConfigError, OutputError
 from humanpt.live.people_file import read_people
@@ -134,19 +135,19 @@ def test_a_benchmark_tells_every_stage_and_two_ratios(clip):
 
 
 def test_the_first_network_that_keeps_a_rate_is_taken():
-    network = command.shipped_weights("hand")
+    network = shipped_weights("hand")
     said = []
 
     class Report(Silent):
         def note(self, text):
             said.append(text)
 
-    taken, rates = command.choose_network([network, network], "hand", 0.1, "fp32", "cpu", Report())
+    taken, rates = choose_network([network, network], "hand", 0.1, "fp32", "cpu", Report())
     assert taken.name == str(network)
     assert len(rates) == 1
-    _, rates = command.choose_network([network], "hand", 1e9, "fp32", "cpu", Report())
+    _, rates = choose_network([network], "hand", 1e9, "fp32", "cpu", Report())
     assert "no network keeps" in said[-1]
-    _, rates = command.choose_network([network], "hand", None, "fp32", "cpu", Report())
+    _, rates = choose_network([network], "hand", None, "fp32", "cpu", Report())
     assert rates == {}
 
 
