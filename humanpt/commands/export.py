@@ -22,7 +22,7 @@ from humanpt.config import to_dict
 from humanpt.engine.checkpoint import first_not_finite
 from humanpt.engine.report import Report
 from humanpt.engine.weight_files import sha256
-from humanpt.errors import CheckpointError, OutputError
+from humanpt.errors import CheckpointError, ConfigError, OutputError
 from humanpt.files import whole_file
 from humanpt.models.croco import CroCoConfig
 from humanpt.models.vit_weights import CONFIG_KEY, to_timm
@@ -32,7 +32,7 @@ Layout = Literal["croco", "timm", "onnx", "torchscript", "safetensors"]
 NAMES = {"croco": "croco.pth", "timm": "timm.safetensors"}
 
 
-def run(run: Path, to: Layout, out: Path | None, report: Report) -> dict[str, Any]:
+def run(run: Path, to: Layout, out: Path | None, report: Report, *, half: bool = False) -> dict[str, Any]:
     """Write the weights of a run in another layout.
 
     Args:
@@ -41,6 +41,7 @@ def run(run: Path, to: Layout, out: Path | None, report: Report) -> dict[str, An
             `timm.create_model` with the name and arguments that the file's metadata and the summary tell; `onnx`,
             `torchscript` and `safetensors`: a fine-tuned mesh network, see `export_mesh.run`.
         out: the file to write; None names it croco.pth or timm.safetensors, beside the checkpoint.
+        half: whether weights alone are rounded to float16; of `safetensors`.
 
     Returns:
         The summary: what was written, from what, how to load it.
@@ -48,10 +49,13 @@ def run(run: Path, to: Layout, out: Path | None, report: Report) -> dict[str, An
     Raises:
         CheckpointError: if there is no such checkpoint, it is not of a pre-training run, holds a number that is not
             finite, or is of a network that the layout does not know.
+        ConfigError: if `half` is asked for of another layout.
         OutputError: if `out` exists or cannot be written.
     """
     if to in ("onnx", "torchscript", "safetensors"):
-        return export_mesh.run(run, to, out, report)
+        return export_mesh.run(run, to, out, report, half=half)
+    if half:
+        raise ConfigError(f"--half rounds weights alone; leave it out of --to {to}, or take --to safetensors")
     start = read_start(run)
     path = start.file.path
     if start.header is None or start.config is None:

@@ -36,7 +36,7 @@ from humanpt.data.video import open_clip
 from humanpt.engine.checkpoint import Header
 from humanpt.engine.report import Report
 from humanpt.engine.weight_files import sha256
-from humanpt.errors import CheckpointError, InputError, OutputError
+from humanpt.errors import CheckpointError, ConfigError, InputError, OutputError
 from humanpt.files import whole_file
 from humanpt.live.exported import METADATA, OnnxGraph
 from humanpt.models.mesh_graph import INPUTS, OUTPUTS, MeshGraph
@@ -51,11 +51,16 @@ CROPS = 8
 BOUNDS = {"keypoints": 1e-4, "vertices": 1e-4, "pixels": 1e-2, "transl": 1e-4}
 """The largest differences that are let through: metres, and pixels of the crop; of other outputs `BOUND`."""
 BOUND = 1e-3
+HALF_BOUNDS = {"keypoints": 1e-3, "vertices": 1e-3, "pixels": 0.2, "transl": 1e-3}
+"""The largest mean differences of weights that were rounded to float16; of other outputs `HALF_BOUND`."""
+HALF_BOUND = 1e-2
+HALF_WORST = 10
+"""How many times the bound of its mean the largest of them may be: people far away move with their scale."""
 
 Run = Callable[[NDArray[np.uint8], NDArray[np.float32]], Mapping[str, Tensor]]
 
 
-def run(run: Path, to: MeshLayout, out: Path | None, report: Report) -> dict[str, Any]:
+def run(run: Path, to: MeshLayout, out: Path | None, report: Report, *, half: bool = False) -> dict[str, Any]:
     """Write a fine-tuned mesh network for others.
 
     Args:
@@ -63,6 +68,7 @@ def run(run: Path, to: MeshLayout, out: Path | None, report: Report) -> dict[str
         to: `onnx` for ONNX Runtime and its kin; `torchscript` for `torch.jit.load`, which is code as well as weights;
             `safetensors` for weights alone, which humanpt reads as it reads a checkpoint.
         out: the file to write; None names it mesh.onnx, mesh.pt or mesh.safetensors, beside the checkpoint.
+        half: whether the matrices and kernels of weights alone are rounded to float16: half the size.
 
     Returns:
         The summary: what was written, from what, and how much it differs.
@@ -70,9 +76,12 @@ def run(run: Path, to: MeshLayout, out: Path | None, report: Report) -> dict[str
     Raises:
         CheckpointError: if there is no such checkpoint, it is of another task, of a licensed body model whose numbers
             may not be put into a file, or the export answers otherwise than the original.
+        ConfigError: if `half` is asked for of another layout.
         InputError: if ONNX Runtime or ONNX is missing.
         OutputError: if `out` exists or cannot be written.
     """
+    if half and to != "safetensors":
+        raise ConfigError(f"--half rounds weights alone; leave it out of --to {to}, or take --to safetensors")
     config, loaded, header = load_finetuned(run, torch.device("cpu"), MESH_KINDS)
     assert isinstance(config, FinetuneMeshConfig)
     network, path = cast("MeshNetwork", loaded), checkpoint_of(run)
@@ -88,18 +97,23 @@ def run(run: Path, to: MeshLayout, out: Path | None, report: Report) -> dict[str
     pictures = trial_crops(network.trunk.config.image_size)
     cameras = _cameras(pictures)
     meaning = _meaning(network, config, header, graph.outputs)
+    if to != "safetensors":  # whoever runs weights alone has the body model, and with it the triangles
+        meaning["faces"] = network.body.faces.tolist()
     report.note(f"{out}: writing {to}, held against the original on {len(pictures)} crops")
     with whole_file(out) as temporary:
-        written = {"onnx": _to_onnx, "torchscript": _to_torchscript, "safetensors": _to_safetensors}[to]
-        again = written(temporary, graph, path, pictures, cameras)
+        if to == "safetensors":
+            again = _to_safetensors(temporary, graph, path, half)
+        else:
+            again = (_to_onnx if to == "onnx" else _to_torchscript)(temporary, graph, pictures, cameras)
         parity = differences(again(pictures, cameras), _original(network, graph.outputs, pictures, cameras))
-        if wrong := [name for name, found in parity.items() if not found["max"] <= BOUNDS.get(name, BOUND)]:
+        if wrong := [name for name, found in parity.items() if not _close(name, found, half)]:
             raise CheckpointError(
                 f"{path}: exported to {to}, its {wrong[0]} differ by up to {parity[wrong[0]]['max']:.2g}; "
                 "nothing was written"
             )
+        meaning["weights"] = "float16 matrices and kernels, the rest float32" if half else "float32"
         meaning["parity"] = {"crops": len(pictures), "differences": parity}
-        _add_meaning(temporary, to, json.dumps(meaning), again)
+        _add_meaning(temporary, to, json.dumps(meaning, separators=(",", ":")), again)
     return {
         "command": "export",
         "version": __version__,
@@ -109,6 +123,7 @@ def run(run: Path, to: MeshLayout, out: Path | None, report: Report) -> dict[str
         "out": str(out),
         "sha256": sha256(out),
         "outputs": list(graph.outputs),
+        "weights": meaning["weights"],
         "parity": meaning["parity"],
         "load": f"humanpt demo --model {out}" if to == "onnx" else _load(to, out),
     }
@@ -135,6 +150,14 @@ def differences(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> di
     """The largest and the mean absolute difference of every output."""
     apart = {name: (found[name] - value).abs() for name, value in wanted.items()}
     return {name: {"max": float(value.max()), "mean": float(value.mean())} for name, value in apart.items()}
+
+
+def _close(name: str, found: Mapping[str, float], half: bool) -> bool:
+    """Whether an output is near enough to the original's; what is not a number is not."""
+    if not half:
+        return found["max"] <= BOUNDS.get(name, BOUND)
+    bound = HALF_BOUNDS.get(name, HALF_BOUND)
+    return found["mean"] <= bound and found["max"] <= HALF_WORST * bound
 
 
 def _cameras(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -170,7 +193,6 @@ def _meaning(
         "hands": "crops show right hands; a left hand is mirrored before, its mesh mirrored (x negated) after",
         "keypoint_names": list(network.keypoint_names),
         "body": asdict(network.body.layout),
-        "faces": network.body.faces.tolist(),
         "ledger": dict(header.provenance.ledger),
     }
 
@@ -190,7 +212,7 @@ def _traced(graph: MeshGraph, pictures: NDArray[np.uint8], cameras: NDArray[np.f
 
 
 def _to_torchscript(
-    temporary: Path, graph: MeshGraph, path: Path, pictures: NDArray[np.uint8], cameras: NDArray[np.float32]
+    temporary: Path, graph: MeshGraph, pictures: NDArray[np.uint8], cameras: NDArray[np.float32]
 ) -> Run:
     with _old_ways():
         torch.jit.save(_traced(graph, pictures, cameras), str(temporary))
@@ -203,9 +225,7 @@ def _to_torchscript(
     return again
 
 
-def _to_onnx(
-    temporary: Path, graph: MeshGraph, path: Path, pictures: NDArray[np.uint8], cameras: NDArray[np.float32]
-) -> Run:
+def _to_onnx(temporary: Path, graph: MeshGraph, pictures: NDArray[np.uint8], cameras: NDArray[np.float32]) -> Run:
     try:
         import onnx  # noqa: F401 - its absence is told before the work
     except ImportError:
@@ -237,12 +257,13 @@ def _transposed(graph: Any, matrix: Any) -> Any:
     return graph.op("Transpose", matrix, perm_i=[*range(rank - 2), rank - 1, rank - 2])
 
 
-def _to_safetensors(
-    temporary: Path, graph: MeshGraph, path: Path, pictures: NDArray[np.uint8], cameras: NDArray[np.float32]
-) -> Run:
+def _to_safetensors(temporary: Path, graph: MeshGraph, path: Path, half: bool) -> Run:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(MEAN)}  # noqa: SIM118
         metadata = file.metadata()
+    if half:  # biases, norms and means are few, and of these a rounding moves the whole mesh
+        many = {name for name, tensor in tensors.items() if name.endswith(".weight") and tensor.ndim > 1}
+        tensors = {name: tensor.half() if name in many else tensor for name, tensor in tensors.items()}
     save_file(tensors, temporary, metadata)
     network = cast("MeshNetwork", load_finetuned(temporary, torch.device("cpu"), MESH_KINDS)[1])
     return lambda pictures, cameras: _original(network, graph.outputs, pictures, cameras)

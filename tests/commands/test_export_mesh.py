@@ -19,7 +19,7 @@ from humanpt.engine.average import Averaged
 from humanpt.engine.checkpoint import Provenance, save_checkpoint
 from humanpt.engine.optim import OptimConfig, make_optimizer
 from humanpt.engine.report import Silent
-from humanpt.errors import CheckpointError, InputError, OutputError
+from humanpt.errors import CheckpointError, ConfigError, InputError, OutputError
 from humanpt.live.exported import METADATA
 from humanpt.recipes.finetune import finetune_recipe
 from humanpt.tasks.mesh_pictures import assumed_intrinsics, recover_boxes
@@ -73,6 +73,19 @@ def test_weights_alone_are_read_as_a_run_is_and_hold_no_others(run, tmp_path):
     assert meaning["body"]["rig"]
     assert meaning["ledger"] == {"data": "made"}
     assert meaning["parity"]["crops"] == 3
+
+
+def test_weights_of_half_the_size_move_meshes_by_less_than_a_millimetre(run, tmp_path):
+    half, whole = tmp_path / "half.safetensors", tmp_path / "whole.safetensors"
+    written = export.run(run, "safetensors", half, Silent(), half=True)
+    export.run(run, "safetensors", whole, Silent())
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    for one, other in zip(meshes(half), meshes(run), strict=True):
+        assert 0 < (one.vertices - other.vertices).abs().mean() < 1e-3
+    with safe_open(half, framework="pt") as file:
+        assert json.loads(file.metadata()[METADATA])["parity"] == written["parity"]
+    with pytest.raises(ConfigError, match="leave it out of --to onnx"):
+        export.run(run, "onnx", tmp_path / "mesh.onnx", Silent(), half=True)
 
 
 def test_torchscript_takes_batches_of_any_size_and_says_what_it_takes(run, tmp_path):
