@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from humanpt.body.model import BodyModel
 from humanpt.data.image import Rgb
@@ -78,11 +79,41 @@ def faces_of(body: BodyModel) -> Faces:
     return {"hand": faces, "hand_right": faces, "hand_left": np.ascontiguousarray(faces[:, ::-1])}
 
 
-def is_closed(faces: NDArray[np.int64]) -> bool:
-    """Whether every edge of triangles (F, 3) has a neighbour on its other side, so that no inside can be seen."""
-    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    there, back = (np.sort(edges @ (int(faces.max()) + 1, 1)) for edges in (edges, edges[:, ::-1]))
-    return bool(np.array_equal(there, back))
+def rims_of(faces: NDArray[np.int64]) -> list[list[int]]:
+    """The openings of a mesh, such as a hand's at the wrist: vertices along each, as the triangles (F, 3) run there."""
+    edges = {(int(a), int(b)) for a, b in faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)}
+    after = {a: b for a, b in edges if (b, a) not in edges}
+    rims = []
+    while after:
+        rim = [next(iter(after))]
+        while (vertex := after.pop(rim[-1], None)) is not None and vertex != rim[0]:
+            rim.append(vertex)
+        rims.append(rim)
+    return rims
+
+
+class Shell:
+    """Triangles to draw, with flat lids on what is open, so that no inside can be seen and backs need not be drawn.
+
+    Args:
+        faces: (F, 3) counter-clockwise seen from outside.
+    """
+
+    def __init__(self, faces: NDArray[np.int64]) -> None:
+        self._count = int(faces.max()) + 1  # vertices that triangles have
+        rims, lids, first = rims_of(faces), [faces], self._count
+        for rim in rims:  # a lid has vertices of its own, as it meets the surface in an edge that is not rounded
+            own = np.arange(first, first + len(rim))
+            lids.append(np.stack([np.full(len(rim) - 2, own[0]), own[2:], own[1:-1]], axis=1))
+            first += len(rim)
+        self._rims = torch.tensor([vertex for rim in rims for vertex in rim], dtype=torch.int64)
+        self.faces = torch.from_numpy(np.concatenate(lids))
+        """(F + L, 3)."""
+
+    def vertices(self, of_mesh: NDArray[np.float32]) -> Tensor:
+        """Those of a mesh (V, 3) with those of the lids."""
+        vertices = torch.from_numpy(of_mesh)
+        return torch.cat((vertices[: self._count], vertices.index_select(0, self._rims)))
 
 
 def called(subject: Subject3D) -> str:
@@ -106,8 +137,7 @@ class Drawer:
         """
         self.mirrored = mirrored
         self._bars = bars
-        self._faces = {kind: torch.from_numpy(np.asarray(of_kind)) for kind, of_kind in faces.items()}
-        self._closed = all(is_closed(of_kind) for of_kind in faces.values())
+        self._shells = {kind: Shell(np.asarray(of_kind)) for kind, of_kind in faces.items()}
         self._times = RecentTimes()
 
     def __call__(self, view: View) -> Rgb:
@@ -118,14 +148,14 @@ class Drawer:
         """
         mirrored, subjects = self.mirrored, view.subjects
         picture = view.shot.picture
-        meshes = [subject for subject in subjects if subject.kind in self._faces]
+        meshes = [subject for subject in subjects if subject.kind in self._shells]
         drawn = draw_mesh(
             picture,
-            [torch.from_numpy(subject.vertices) for subject in meshes],
-            [self._faces[subject.kind] for subject in meshes],
+            [self._shells[subject.kind].vertices(subject.vertices) for subject in meshes],
+            [self._shells[subject.kind].faces for subject in meshes],
             torch.from_numpy(view.shot.camera.intrinsics),
             colours=[colour_of(subject.identity) for subject in meshes],
-            cull=self._closed,
+            cull=True,
         )
         if mirrored:
             drawn = np.ascontiguousarray(drawn[:, ::-1])

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from humanpt.errors import ConfigError
-from humanpt.geometry.rotations import mirror_x, rotmat_to_rotvec, rotvec_to_rotmat
+from humanpt.geometry.rotations import mirror_x, rotmat_to_rotvec
 
 Smoothing = Literal["one-euro", "velocity", "none"]
 
@@ -96,15 +96,46 @@ class Space(NamedTuple):
     """A value moved on by a step (N, M, d)."""
 
 
+def _between(first: Tensor, second: Tensor) -> Tensor:
+    """Rotation vectors from rotations to others, in the few operations that do where none turns by nearly half."""
+    turn = first.mT @ second
+    doubled = turn.flatten(-2) @ _AXIS_AND_TRACE.to(turn)  # twice the axis by the sine of the angle; the trace
+    if float(doubled[..., 3].min()) < _LARGE_TURN:
+        return rotmat_to_rotvec(turn)
+    sine = torch.linalg.vector_norm(doubled[..., :3], dim=-1, keepdim=True)
+    angle = torch.atan2(sine, doubled[..., 3:] - 1)
+    step: Tensor = doubled[..., :3] * (angle / sine.clamp_min(1e-12))
+    return step
+
+
 def _turned(rotmat: Tensor, step: Tensor) -> Tensor:
     """Rotations turned on by rotation vectors about their own axes; what rounding bent is straightened."""
-    turned = rotmat @ rotvec_to_rotmat(step)
-    return turned @ (1.5 * torch.eye(3, dtype=turned.dtype, device=turned.device) - 0.5 * turned.mT @ turned)
+    angle = torch.linalg.vector_norm(step, dim=-1)[..., None, None] / torch.pi
+    cross = (step @ _CROSS.to(step)).view(*step.shape, 3)
+    half = torch.sinc(angle / 2)
+    moved = (
+        rotmat @ cross
+    )  # Rodrigues: turned by the identity, sin a / a of this, (1 - cos a) / a^2 of it crossed again
+    turned = rotmat + torch.sinc(angle) * moved + 0.5 * half * half * (moved @ cross)
+    straight: Tensor = 1.5 * turned - 0.5 * turned @ (turned.mT @ turned)
+    return straight
+
+
+_CROSS = torch.tensor(
+    [
+        [0.0, 0, 0, 0, 0, -1, 0, 1, 0],
+        [0.0, 0, 1, 0, 0, 0, -1, 0, 0],
+        [0.0, -1, 0, 1, 0, 0, 0, 0, 0],
+    ]
+)
+"""(3, 9) from a vector to the matrix, row by row, that multiplies crosswise with it."""
+_AXIS_AND_TRACE = torch.cat((_CROSS, torch.eye(3).flatten()[None])).T.contiguous()
+_LARGE_TURN = -0.8  # trace of a turn by 154 degrees
 
 
 NUMBERS = Space(between=lambda first, second: second - first, moved=lambda value, step: value + step)
 """Plain numbers (N, M, d)."""
-ROTATIONS = Space(between=lambda first, second: rotmat_to_rotvec(first.mT @ second), moved=_turned)
+ROTATIONS = Space(between=_between, moved=_turned)
 """Rotation matrices (N, M, 3, 3), whose steps are rotation vectors."""
 
 

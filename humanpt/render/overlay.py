@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humanpt.render.rasterize import seen_normals
+from humanpt.render.rasterize import seen_values, vertex_normals
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -34,6 +34,7 @@ COLOURS: tuple[Colour, ...] = (
 
 _BITS = 4  # of a pixel's fraction, as cv2 counts them
 _AMBIENT = 0.35  # of the light, so that what is seen edge-on is not black
+_TONES = 256  # of a colour, from dark to light
 _FAR = 1e5  # pixels; cv2 counts in 32 bits
 
 
@@ -78,17 +79,26 @@ def draw_mesh(
     counts = torch.tensor([0, *(len(v) for v in meshes)]).cumsum(0)
     vertices = torch.cat(meshes).float()[None]
     joined = torch.cat([f + int(first) for f, first in zip(sides, counts[:-1], strict=True)])
-    owner = torch.cat([torch.full((len(f),), i) for i, f in enumerate(sides)])
-    pixel, face, normal = seen_normals(vertices, joined, intrinsics.float()[None], *picture.shape[:2], cull=cull)
-    pixel = pixel.cpu()
-    shade = _AMBIENT + (1 - _AMBIENT) * normal[:, 2].abs().cpu()
-    palette = torch.tensor(colours if colours is not None else [colour_of(i) for i in range(len(meshes))])
-    painted = palette[owner[face.cpu()]] * shade[:, None]
+    facing = vertex_normals(joined, vertices)[0, :, 2]
+    height, width, _ = picture.shape
+    seen = seen_values(vertices, joined, intrinsics.float()[None], height, width, facing, cull=cull)
+    pixel, face, facing = (found.cpu() for found in seen)
+    paint = opacity * _paints(colours if colours is not None else [colour_of(i) for i in range(len(meshes))])
+    tone = facing.abs_().clamp_(max=1).mul_(_TONES - 1).round_().long()
+    if len(meshes) > 1:
+        first = torch.cat([torch.full((len(f),), _TONES * i) for i, f in enumerate(sides)])
+        tone += first.index_select(0, face)
     result = picture.copy()
     pixels = torch.from_numpy(result).view(-1, 3)
-    blended = (opacity * painted + (1 - opacity) * pixels.index_select(0, pixel)).round_().to(torch.uint8)
-    pixels.index_copy_(0, pixel, blended)
+    blended = paint.index_select(0, tone).add_(pixels.index_select(0, pixel), alpha=1 - opacity)
+    pixels.index_copy_(0, pixel, blended.round_().to(torch.uint8))
     return result
+
+
+def _paints(colours: Sequence[Colour]) -> Tensor:
+    """(len(colours) * _TONES, 3) each colour as it is seen edge-on, and so on to where it faces the camera."""
+    light = torch.linspace(_AMBIENT, 1, _TONES)
+    return (torch.tensor(colours)[:, None] * light[:, None]).flatten(0, 1)
 
 
 def draw_points(

@@ -182,27 +182,31 @@ def normals(raster: Raster, faces: Tensor, vertices: Tensor, *, smooth: bool = T
     return _spread(raster, seen, normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1))
 
 
-def seen_normals(
-    vertices_cam: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, *, cull: bool = False
+def seen_values(
+    vertices_cam: Tensor,
+    faces: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    values: Tensor,
+    *,
+    cull: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What `rasterize` and `normals` find in one picture, of the pixels alone that show something: quick for a few.
+    """What `rasterize` and `interpolate` find in one picture, of the pixels alone that show something: quick for a few.
 
     Args:
         vertices_cam: (1, V, 3) metres, camera axes.
-        faces: (F, 3) int64, counter-clockwise seen from outside.
+        faces: (F, 3) int64 corners.
         intrinsics: (1, 3, 3) pixels.
         height: of the picture in pixels.
         width: of the picture in pixels.
+        values: (V,) what vertices carry.
         cull: leave out faces seen from behind.
 
     Returns:
-        (P,) int64 indices of pixels, row by row; (P,) int64 the face that each shows; (P, 3) smooth outward normals,
-        unit vectors in camera axes.
+        (P,) int64 indices of pixels, row by row; (P,) int64 the face that each shows; (P,) float32 the value there.
     """
-    pixel, face, bary = seen_faces(vertices_cam, faces, intrinsics, height, width, cull)
-    rows = vertex_normals(faces, vertices_cam)[0]
-    a, b, c = (rows.index_select(0, faces[:, i].index_select(0, face)) * bary[:, i, None] for i in range(3))
-    return pixel, face, normalize(a + b + c, dim=-1)
+    return seen_faces(vertices_cam, faces, intrinsics, height, width, values, cull)
 
 
 def correspond(

@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from humanpt.live.draw import Drawer, RecentTimes, called, faces_of, is_closed, mirrored_boxes
-from humanpt.render.overlay import colour_of
-from tests.live.views import HEIGHT, WIDTH, model, subject, view
+from humanpt.geometry.cameras import project
+from humanpt.live.draw import Drawer, RecentTimes, Shell, called, faces_of, mirrored_boxes, rims_of
+from humanpt.render.overlay import colour_of, draw_mesh
+from tests.live.views import HEIGHT, INTRINSICS, WIDTH, model, subject, view
 
 
 @pytest.fixture(scope="module")
@@ -92,17 +94,42 @@ def test_a_kind_without_triangles_has_its_box_alone(hands):
     assert coloured(drawn, 1).sum() > 100
 
 
-def test_bodies_are_drawn_with_the_same_bits_with_and_without_their_backs(monkeypatch):
-    faces = faces_of(model("body"))
-    seen = view(subject(1, "body", (0.0, 0.0, 3.0), turn=0.7))
-    quick = Drawer(faces)(seen)
-    monkeypatch.setattr("humanpt.live.draw.is_closed", lambda _: False)
-    np.testing.assert_array_equal(quick, Drawer(faces)(seen))
+@pytest.mark.parametrize("turn", [0.0, 0.7, 3.0])
+@pytest.mark.parametrize("kind", ["body", "hand_right", "hand_left"])
+def test_meshes_look_the_same_with_and_without_their_backs(kind, turn):
+    shell = Shell(faces_of(model(kind[:4] if kind == "body" else "hand_right"))[kind])
+    one = subject(1, kind, (0.0, 0.0, 3.0 if kind == "body" else 0.5), turn=turn)
+    ground, camera = np.full((HEIGHT, WIDTH, 3), 90, np.uint8), torch.from_numpy(INTRINSICS)
+    both, front = (
+        draw_mesh(ground, shell.vertices(one.vertices), shell.faces, camera, cull=cull) for cull in (False, True)
+    )
+    np.testing.assert_array_equal(both, front)
+    assert (both != ground).any()
 
 
-def test_a_body_is_closed_and_a_hand_is_open_at_the_wrist(hands):
-    assert is_closed(faces_of(model("body"))["body"])
-    assert not is_closed(hands["hand_left"])
+def test_a_lid_on_the_wrist_is_all_that_closing_a_hand_adds(hands):
+    one = subject(1, "hand_right", (0.0, 0.0, 0.5))
+    ground, camera = np.full((HEIGHT, WIDTH, 3), 90, np.uint8), torch.from_numpy(INTRINSICS)
+    faces = torch.from_numpy(hands["hand_right"])
+    shell = Shell(hands["hand_right"])
+    opened = draw_mesh(ground, torch.from_numpy(one.vertices), faces, camera)
+    closed = draw_mesh(ground, shell.vertices(one.vertices), shell.faces, camera, cull=True)
+    (rim,) = rims_of(hands["hand_right"])
+    x, y = project(torch.from_numpy(one.vertices)[rim][None], camera[None])[0].numpy().T
+    ys, xs = (opened != closed).any(-1).nonzero()
+    assert ((xs >= x.min() - 1) & (xs <= x.max() + 1) & (ys >= y.min() - 1) & (ys <= y.max() + 1)).all()
+
+
+def test_bodies_are_closed_and_hands_are_open_at_the_wrist(hands):
+    assert rims_of(faces_of(model("body"))["body"]) == []
+    for kind in ("hand_right", "hand_left"):
+        (rim,) = rims_of(hands[kind])
+        assert len(rim) == len(set(rim)) > 5
+        assert rims_of(Shell(hands[kind]).faces.numpy()) != []  # its lid has vertices of its own
+        merged = Shell(hands[kind]).faces.numpy()
+        count = hands[kind].max() + 1
+        merged = np.where(merged < count, merged, np.array(rim)[(merged - count).clip(0)])
+        assert rims_of(merged) == []
 
 
 def test_left_hands_have_their_outsides_outside(hands):

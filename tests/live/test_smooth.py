@@ -56,6 +56,15 @@ def test_what_is_still_stays_as_it_is(method, space):
     assert_close(smoothed, value.expand_as(smoothed), atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("angle", [0.0, 1e-6, 1e-3, 0.5, 2.0, 2.6, 2.8, 3.1])
+def test_steps_between_rotations_are_rotation_vectors(angle):
+    rng = torch.Generator().manual_seed(2)
+    first, axis = random_rotmat(50, rng), torch.nn.functional.normalize(torch.randn(50, 3, generator=rng), dim=-1)
+    second = first @ rotvec_to_rotmat(angle * axis)
+    assert_close(ROTATIONS.moved(first, angle * axis), second, atol=2e-6, rtol=0)
+    assert_close(ROTATIONS.between(first, second), angle * axis, atol=2e-5, rtol=0)
+
+
 def test_the_velocity_filter_does_not_lag_behind_steady_motion():
     times = uneven_times(50)
     speed = torch.tensor([[0.3, -1.0, 2.0]])

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from humanpt.geometry.cameras import intrinsics_from_fov
 from humanpt.render.overlay import bones_of, draw_boxes, draw_mesh, draw_points, draw_skeleton
-from humanpt.render.rasterize import normals, rasterize, seen_normals
+from humanpt.render.rasterize import interpolate, rasterize, seen_values
 from tests.render.meshes import plane, sphere, views
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -45,11 +46,12 @@ def test_the_nearer_of_two_meshes_hides_the_other(grey):
 def test_pixels_that_show_something_are_those_of_the_whole_raster(at, cull):
     vertices, faces = sphere(16)
     seen, intrinsics = vertices[None] + torch.tensor(at), intrinsics_from_fov(0.9, 64)[None]
-    pixel, face, normal = seen_normals(seen, faces, intrinsics, 48, 64, cull=cull)
+    carried = torch.sin(5 * vertices[:, 0])
+    pixel, face, value = seen_values(seen, faces, intrinsics, 48, 64, carried, cull=cull)
     raster = rasterize(seen, faces, intrinsics, 48, 64, cull=cull)
     assert torch.equal(pixel, raster.face.view(-1).add(1).nonzero()[:, 0])
     assert torch.equal(face, raster.face.view(-1)[pixel])
-    assert torch.equal(normal, normals(raster, faces, seen).view(-1, 3)[pixel])
+    assert_close(value, interpolate(raster, faces, carried[:, None]).view(-1)[pixel], atol=1e-5, rtol=0)
 
 
 def test_a_closed_mesh_looks_the_same_without_its_back(grey):
