@@ -18,7 +18,9 @@ from humanpt.live.draw import Drawer
 from humanpt.live.shot import View
 from humanpt.render.overlay import colour_of
 
-GAP, LINE = 6, 15  # pixels between panels, and of a line of text
+GAP, LINE = 6, 15  # pixels between panels, and of a line of text, which grows with what is wider than this:
+USUAL = 720  # pixels across
+HIGHEST = 0.45  # of a panel's side, as a share of the picture's height
 SMALLEST = 60  # pixels of a panel's side, to be worth looking at and as wide as its title
 _GROUND, _EMPTY, _INK = (24, 24, 24), (44, 44, 44), (240, 240, 240)
 
@@ -48,20 +50,22 @@ class PanelDrawer(Drawer):
         mirrored, drawn = self.mirrored, super().__call__(view)
         height, width = drawn.shape[:2]
         count = len(self._titles)
+        larger = max(1.0, width / USUAL)
+        line = round(LINE * larger)
         groups = max(1, min(self._groups, (width - GAP) // (count * (SMALLEST + GAP))))
-        side = max(1, min(((width - GAP) // groups - GAP * count) // count, height // 3))
-        strip = np.full((side + 2 * LINE + GAP, width, 3), _GROUND, np.uint8)
+        side = max(1, min(((width - GAP) // groups - GAP * count) // count, round(HIGHEST * height)))
+        strip = np.full((side + 2 * line + GAP, width, 3), _GROUND, np.uint8)
         shown = list(view.panels.items())
         for group, place in np.ndindex(groups, count):
             left, title = GAP + (group * count + place) * (side + GAP), self._titles[place]
-            strip[LINE : LINE + side, left : left + side] = _EMPTY
-            _write(strip, title, (left, LINE - 4))
+            strip[line : line + side, left : left + side] = _EMPTY
+            _write(strip, title, (left, line - 4), larger)
             identity, panels = shown[group] if group < len(shown) else (0, {})
             if title in panels:
                 picture = panels[title][:, ::-1] if mirrored else panels[title]
-                strip[LINE : LINE + side, left : left + side] = _resized(picture, side)
-                cv2.rectangle(strip, (left - 1, LINE - 1), (left + side, LINE + side), colour_of(identity), 1)
-        _write(strip, self._caption, (GAP, LINE + side + LINE - 2))
+                strip[line : line + side, left : left + side] = _resized(picture, side)
+                cv2.rectangle(strip, (left - 1, line - 1), (left + side, line + side), colour_of(identity), 1)
+        _write(strip, self._caption, (GAP, 2 * line + side - 2), larger)
         return np.vstack((drawn, strip))
 
 
@@ -71,5 +75,5 @@ def _resized(picture: Rgb, side: int) -> Rgb:
     return np.asarray(cv2.resize(np.ascontiguousarray(picture), (side, side), interpolation=how), np.uint8)
 
 
-def _write(picture: Rgb, text: str, corner: tuple[int, int]) -> None:
-    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
+def _write(picture: Rgb, text: str, corner: tuple[int, int], larger: float) -> None:
+    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * larger, _INK, 1, cv2.LINE_AA)

@@ -58,7 +58,7 @@ class PageServer:
         """Begin to serve.
 
         Args:
-            faces: the triangles of each kind of subject, from `draw.faces_of`.
+            faces: the triangles of each kind of subject, from `draw.faces_of`; without any the page has no 3D view.
             controls: what the buttons do, and the status that is shown.
             title: of the page.
             host: the address to serve at; where other machines can reach it, the page asks for a token.
@@ -161,7 +161,7 @@ class PageServer:
         )
         nonce = secrets.token_urlsafe(16)
         text = environment.get_template("demo.html").render(
-            title=self._title, version=__version__, nonce=nonce, actions=self._controls.names
+            title=self._title, version=__version__, nonce=nonce, actions=self._controls.names, meshes=bool(self._faces)
         )
         policy = (
             f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; img-src 'self' blob: data:; "

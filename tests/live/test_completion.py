@@ -23,14 +23,17 @@ from humanpt.live.completion import (
     cut_out,
     open_completion,
 )
+from humanpt.live.controls import Controls, Status
 from humanpt.live.panel_drawer import PanelDrawer
 from humanpt.live.people_file import read_people
 from humanpt.live.pipeline import PipelineConfig, detector_for
 from humanpt.live.recorder import RecordConfig, Recorder, save_snapshot
+from humanpt.live.serve import PageServer
 from humanpt.live.shot import Camera, Shot
 from humanpt.models.croco import tiny
 from humanpt.tasks.completion import CompletionConfig, CompletionTask
 from tests.clips import write_clip
+from tests.live.browser import CHROMIUM, browser
 
 AUGMENT = AugmentConfig(crop_size=64)
 WIDTH, HEIGHT = 160, 120
@@ -283,3 +286,22 @@ def test_the_demo_completes_a_clip_and_refuses_what_needs_meshes(run, tmp_path):
         refused = demo("--once", *more)
         assert refused.exit_code == 2
         assert told in refused.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+def test_the_page_shows_pictures_and_no_3d_view_where_there_are_no_meshes(task, tmp_path):
+    pipeline, _ = pipeline_of(task)
+    controls = Controls({}, lambda: Status(source="made"))
+    server = PageServer(faces={}, controls=controls, port=0)
+    try:
+        for number in range(3):
+            view = pipeline(noise_shot(number))
+        drawn = PanelDrawer(("reference", "masked", "completed", "as it was"))(view)
+        server.show(view, drawn)
+        with browser(tmp_path) as page:
+            page.open(server.url)
+            page.until("document.body.dataset.number === '2'")
+            assert page.value("document.getElementById('picture').height") == len(drawn)
+            assert page.value("document.getElementById('scene')") is None
+    finally:
+        server.close()

@@ -16,14 +16,16 @@ let status = { source: "connecting", trouble: null, recording: false, mirrored: 
 let recordingSince = 0;
 
 // The 3D view comes when it comes, and a browser without WebGL does without it.
-import("/static/scene.js")
-  .then(({ Scene }) => {
-    scene = new Scene(find("scene"), find("grid"), document.querySelectorAll("[data-view]"));
-    if (shown) scene.show(shown.head, shown.meshes);
-  })
-  .catch(() => {
-    find("grid").textContent = "no 3D view: this browser has no WebGL";
-  });
+if (find("scene")) {
+  import("/static/scene.js")
+    .then(({ Scene }) => {
+      scene = new Scene(find("scene"), find("grid"), document.querySelectorAll("[data-view]"));
+      if (shown) scene.show(shown.head, shown.meshes);
+    })
+    .catch(() => {
+      find("grid").textContent = "no 3D view: this browser has no WebGL";
+    });
+}
 
 function connect() {
   const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
