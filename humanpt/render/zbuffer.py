@@ -24,7 +24,7 @@ MAX_FACES = (1 << 24) - 1
 
 _FACE_BITS = 24
 _DEPTH_STEPS = float(1 << 20)  # per metre: about a micrometre; 19 bits are left for whole metres
-_HAIR = 1e-3  # of a pixel
+_HAIR = 1e-6  # of a pixel
 _NOTHING = torch.iinfo(torch.int64).max
 _ITEMS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 22}  # faces or pixels: what fits into a cache; what keeps a GPU busy
 _COPIES_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 23}  # of faces, one a pixel of the box: what the memory depends on most
@@ -57,9 +57,10 @@ def nearest_faces(
 def seen_faces(
     vertices_cam: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, values: Tensor, cull: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What `nearest_faces` finds in one picture, of the pixels alone that show something: the same faces.
+    """What `nearest_faces` finds in one picture, of the pixels alone that show something.
 
-    The work goes by what is seen and not by the size of the picture, so that a hand in a large picture is quick.
+    The same faces, but where a pixel centre lies within a hair's breadth of an edge. The work goes by what is seen and
+    not by the size of the picture, so that a hand in a large picture is quick.
 
     Args:
         vertices_cam: (1, V, 3) metres, camera axes.
@@ -79,23 +80,27 @@ def seen_faces(
     if not len(boxes.found):
         nothing = torch.empty(0, dtype=torch.int64, device=x.device)
         return nothing, nothing, x.new_empty(0)
-    rows = boxes.pixels.div(boxes.columns, rounding_mode="floor").long()
+    heights = boxes.pixels.div(boxes.columns, rounding_mode="floor")
     left, top = int(boxes.left.min()), int(boxes.top.min())
-    right, bottom = int((boxes.left + boxes.columns).max()), int((boxes.top + rows).max())
+    right, bottom = int((boxes.left + boxes.columns).max()), int((boxes.top + heights).max())
     across = right - left
-    boxes.first = (boxes.top.long() - top).mul_(across).add_(boxes.left.long() - left)
+    boxes.left.sub_(left)
+    boxes.top.sub_(top)
+    xs = [v.sub_(left) for v in corners.of(corners.x, boxes.found)]
+    ys = [v.sub_(top) for v in corners.of(corners.y, boxes.found)]
+    edges = _slopes(xs, ys)  # in the window that all faces lie in
+    weights = [1 / v for v in corners.of(corners.z, boxes.found)]
+    nearness = _plane(edges, weights)
     keys = torch.full(((bottom - top) * across,), _NOTHING, dtype=torch.int64, device=x.device)
-    _draw_spans(keys, corners, boxes, rows, across)
-    named = keys.add_(1).bitwise_and_(MAX_FACES)  # the face plus one, as in _resolve
+    _draw_spans(keys, boxes, heights.long(), _bounds(edges, boxes.sign), nearness, across)
+    named = keys.add_(1).bitwise_and_(MAX_FACES)  # the row of the face plus one, as in _resolve
     seen = named.nonzero()[:, 0]
-    face = named.index_select(0, seen).sub_(1)
+    row = named.index_select(0, seen).sub_(1)
     py = torch.div(seen, across, rounding_mode="floor")
     px = seen - py * across
-    planes = _planes(corners, boxes, values.float(), left, top)
-    row = torch.empty(corners.count, dtype=torch.int64, device=x.device)
-    row[boxes.found] = torch.arange(len(boxes.found), device=x.device)
-    over, under = (_on_planes(planes[i : i + 3], row.index_select(0, face), px, py) for i in (0, 3))
-    return (py + top) * width + px + left, face, over.div_(under).float()
+    carried = [v.mul_(weight) for v, weight in zip(corners.of(values.float(), boxes.found), weights, strict=True)]
+    value = _on_plane(_plane(edges, carried), row, px, py).div_(_on_plane(nearness, row, px, py)).float()
+    return py.add_(top).mul_(width).add_(px).add_(left), boxes.found.index_select(0, row), value
 
 
 @torch.no_grad()
@@ -211,8 +216,12 @@ def _edges(xa: Tensor, xb: Tensor, xc: Tensor, ya: Tensor, yb: Tensor, yc: Tenso
 
 def _draw(keys: Tensor, corners: _Corners, boxes: _Boxes, width: int) -> None:
     """Lower the keys (P) of some pictures to the least that their faces offer."""
-    xs, ys, zs = _from_boxes(corners, boxes)
-    values = [*xs, *ys, *zs, boxes.sign, boxes.columns, boxes.first, boxes.face]
+    # The corners as seen from the first pixel of the box, in mirror writing where a face shows its back, so that inside
+    # is where all edges are positive.
+    values = [v.sub_(boxes.left).mul_(boxes.sign) for v in corners.of(corners.x, boxes.found)]
+    values += [v.sub_(boxes.top) for v in corners.of(corners.y, boxes.found)]
+    values += [v.reciprocal_() for v in corners.of(corners.z, boxes.found)]
+    values += [boxes.sign, boxes.columns, boxes.first, boxes.face]
     for rows, which, number in _repeat(boxes.pixels):
         xa, xb, xc, ya, yb, yc, za, zb, zc, px, columns, pixel, face = (v[rows].index_select(0, which) for v in values)
         pixel += number
@@ -222,117 +231,79 @@ def _draw(keys: Tensor, corners: _Corners, boxes: _Boxes, width: int) -> None:
         step -= columns
         pixel += (py * width).sub_(columns).long()
         px *= step
+        for x in (xa, xb, xc):
+            x -= px
         for y in (ya, yb, yc):
             y -= py
-        _offer(keys, pixel, face, px, (xa, xb, xc), (ya, yb, yc), (za, zb, zc))
+        ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
+        least = torch.minimum(torch.minimum(ea, eb), ec)
+        share = za.mul_(ea).add_(zb.mul_(eb)).add_(zc.mul_(ec))
+        depth = ea.add_(eb).add_(ec).div_(share).mul_(_DEPTH_STEPS).add_(0.5)
+        key = depth.long().bitwise_left_shift_(_FACE_BITS).bitwise_or_(face)
+        outside = least.add_(0.0).view(torch.int64) >> 63  # all bits of a number below 0; adding 0 makes a -0 positive
+        keys.scatter_reduce_(0, pixel, key.bitwise_or_(outside).bitwise_and_(_NOTHING), "amin")
 
 
-def _draw_spans(keys: Tensor, corners: _Corners, boxes: _Boxes, heights: Tensor, width: int) -> None:
-    """What `_draw` does in a window of one picture that is so wide, by the rows of faces in place of their boxes.
-
-    An edge bounds each row of pixels on one side, so that only pixels inside are looked at; where rounding could decide
-    they are within a hair's breadth, and looked at as well.
-    """
-    xs, ys, zs = _from_boxes(corners, boxes)
-    bounds = torch.cat(_bounds(xs, ys, boxes.sign))  # (12, M)
-    for rows, which, number in _repeat(heights):
-        face, py = which + rows.start, number.double()
-        low, rise, high, fall = bounds.index_select(1, face).view(4, 3, -1)
-        start = rise.mul_(py).add_(low).amax(dim=0).sub_(_HAIR).ceil_().clamp_(min=0)
-        end = fall.mul_(py).add_(high).amin(dim=0).add_(_HAIR).floor_()
-        end = torch.minimum(end, boxes.columns.index_select(0, face).sub_(1))
-        counts = end.sub_(start).add_(1).clamp_(min=0).long()
-        pixel = boxes.first.index_select(0, face).add_(number, alpha=width).add_(start.long())
-        of_rows = [values.index_select(0, face).sub_(py) for values in ys]
-        for part, again, nth in _repeat(counts):
-            of = face[part].index_select(0, again)
-            px = start[part].index_select(0, again).add_(nth).mul_(boxes.sign.index_select(0, of))
-            _offer(
-                keys,
-                pixel[part].index_select(0, again).add_(nth),
-                boxes.face.index_select(0, of),
-                px,
-                [values.index_select(0, of) for values in xs],
-                [values[part].index_select(0, again) for values in of_rows],
-                [values.index_select(0, of) for values in zs],
-            )
-
-
-def _from_boxes(corners: _Corners, boxes: _Boxes) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """x, y and 1 / z of the corners (M) as seen from the first pixel of each box.
-
-    In mirror writing where a face shows its back, so that inside is where all edges are positive.
-    """
-    return (
-        [v.sub_(boxes.left).mul_(boxes.sign) for v in corners.of(corners.x, boxes.found)],
-        [v.sub_(boxes.top) for v in corners.of(corners.y, boxes.found)],
-        [v.reciprocal_() for v in corners.of(corners.z, boxes.found)],
-    )
-
-
-def _slopes(xs: Sequence[Tensor], ys: Sequence[Tensor], sign: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The numbers of `_edges` as planes over a box: at its first pixel, a column on and a row on, each (3, M)."""
-    (xa, xb, xc), (ya, yb, yc) = xs, ys
-    still = torch.stack(_edges(xa, xb, xc, ya, yb, yc))
-    return still, torch.stack((yb - yc, yc - ya, ya - yb)).mul_(sign), torch.stack((xc - xb, xa - xc, xb - xa))
-
-
-def _bounds(xs: Sequence[Tensor], ys: Sequence[Tensor], sign: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Between which columns the edges leave a row of pixels: lowest in row 0, what a row adds, and of the highest."""
-    still, across, down = _slopes(xs, ys, sign)
-    at, step = -still / across, -down / across
-    lower, upper = across > 0, across < 0  # of a level edge neither: it bounds no row
-    return (
-        torch.where(lower, at, -torch.inf),
-        torch.where(lower, step, 0.0),
-        torch.where(upper, at, torch.inf),
-        torch.where(upper, step, 0.0),
-    )
-
-
-def _offer(
-    keys: Tensor,
-    pixel: Tensor,
-    face: Tensor,
-    px: Tensor,
-    xs: Sequence[Tensor],
-    ys: Sequence[Tensor],
-    zs: Sequence[Tensor],
+def _draw_spans(
+    keys: Tensor, boxes: _Boxes, heights: Tensor, bounds: Tensor, nearness: Sequence[Tensor], width: int
 ) -> None:
-    """Lower the keys of pixels (C) to what faces offer there.
+    """What `_draw` does in a window of one picture, by the rows of faces in place of their boxes.
+
+    Two edges bound each row of a face, so that only pixels inside are looked at. What lies within a hair's breadth of
+    an edge counts for the faces on both of its sides, so that rounding leaves no holes.
 
     Args:
-        keys: (P).
-        pixel: (C) indices of keys.
-        face: (C).
-        px: (C) columns from which the corners are seen, mirrored like them; overwritten, as are xs and zs.
-        xs: 3 of (C), as `_from_boxes` gives them.
-        ys: 3 of (C), as seen from the pixels.
-        zs: 3 of (C), 1 / z.
+        keys: (P) of the window, which name rows of `boxes` in place of faces.
+        boxes: of M faces in the window.
+        heights: (M) of the boxes.
+        bounds: (12, M) from `_bounds`.
+        nearness: the plane of 1 / z.
+        width: of the window.
     """
-    (xa, xb, xc), (ya, yb, yc), (za, zb, zc) = (x.sub_(px) for x in xs), ys, zs
-    ea, eb, ec = _edges(xa, xb, xc, ya, yb, yc)
-    least = torch.minimum(torch.minimum(ea, eb), ec)
-    share = za.mul_(ea).add_(zb.mul_(eb)).add_(zc.mul_(ec))
-    depth = ea.add_(eb).add_(ec).div_(share).mul_(_DEPTH_STEPS).add_(0.5)
-    key = depth.long().bitwise_left_shift_(_FACE_BITS).bitwise_or_(face)
-    outside = least.add_(0.0).view(torch.int64) >> 63  # all bits of a number below 0; adding 0 makes a -0 positive
-    keys.scatter_reduce_(0, pixel, key.bitwise_or_(outside).bitwise_and_(_NOTHING), "amin")
+    last = boxes.left + boxes.columns - 1
+    for rows, which, number in _repeat(heights):
+        face = which + rows.start
+        py = boxes.top.index_select(0, face).add_(number)
+        low, rise, high, fall = bounds.index_select(1, face).view(4, 3, -1)
+        start = rise.mul_(py).add_(low).amax(dim=0).sub_(_HAIR).ceil_()
+        start = torch.maximum(start, boxes.left.index_select(0, face))
+        end = fall.mul_(py).add_(high).amin(dim=0).add_(_HAIR).floor_()
+        counts = torch.minimum(end, last.index_select(0, face)).sub_(start).add_(1).clamp_(min=0).long()
+        at, across, down = (part.index_select(0, face) for part in nearness)
+        at += down.mul_(py).addcmul_(across, start)
+        pixel = py.mul_(width).add_(start).long()
+        for part, again, nth in _repeat(counts):
+            near = across[part].index_select(0, again).mul_(nth).add_(at[part].index_select(0, again))
+            key = near.reciprocal_().mul_(_DEPTH_STEPS).add_(0.5).long().bitwise_left_shift_(_FACE_BITS)
+            key.bitwise_or_(face[part].index_select(0, again))
+            keys.scatter_reduce_(0, pixel[part].index_select(0, again).add_(nth), key, "amin")
 
 
-def _planes(corners: _Corners, boxes: _Boxes, values: Tensor, left: int, top: int) -> Tensor:
-    """(6, M): planes over a window that begins at a pixel, of values (V,) over z, then of 1 over z, up to a factor."""
-    xs, ys, zs = _from_boxes(corners, boxes)
-    still, across, down = _slopes(xs, ys, boxes.sign)
-    still = still - across * (boxes.left - left) - down * (boxes.top - top)
-    nearness = torch.stack(zs)
-    carried = torch.stack(corners.of(values, boxes.found)) * nearness
-    return torch.stack([(slope * part).sum(dim=0) for part in (carried, nearness) for slope in (still, across, down)])
+def _slopes(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """The numbers of `_edges` as planes over a picture: at its first pixel, a column on and a row on, each (3, M)."""
+    (xa, xb, xc), (ya, yb, yc) = xs, ys
+    still = torch.stack(_edges(xa, xb, xc, ya, yb, yc))
+    return still, torch.stack((yb - yc, yc - ya, ya - yb)), torch.stack((xc - xb, xa - xc, xb - xa))
 
 
-def _on_planes(planes: Tensor, row: Tensor, px: Tensor, py: Tensor) -> Tensor:
-    """(P,) what planes (3, M), each by its row, have at pixels."""
-    still, across, down = (plane.index_select(0, row) for plane in planes)
+def _bounds(edges: Sequence[Tensor], sign: Tensor) -> Tensor:
+    """(12, M): between which columns 3 edges leave a row: lowest in row 0, what a row adds, and so for the highest."""
+    still, across, down = edges
+    at, step = -still / across, -down / across
+    lower, upper = across * sign > 0, across * sign < 0  # of a level edge neither: it bounds no row
+    ends = torch.where(lower, at, -torch.inf), torch.where(upper, at, torch.inf)
+    return torch.cat((ends[0], torch.where(lower, step, 0.0), ends[1], torch.where(upper, step, 0.0)))
+
+
+def _plane(edges: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
+    """What corners carry, 3 of (M), as a plane over the picture: at its first pixel, a column on and a row on."""
+    area, carried = edges[0].sum(dim=0), torch.stack(list(values))
+    return [(slope * carried).sum(dim=0).div_(area) for slope in edges]
+
+
+def _on_plane(plane: Sequence[Tensor], row: Tensor, px: Tensor, py: Tensor) -> Tensor:
+    """(P,) what planes of M faces, each by its row, have at pixels."""
+    still, across, down = (part.index_select(0, row) for part in plane)
     there: Tensor = across.mul_(px).add_(still).add_(down.mul_(py))
     return there
 

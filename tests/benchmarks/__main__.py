@@ -25,6 +25,7 @@ USUAL = (
     "people_speed",
     "clock_offsets",
     "detection",
+    "demo_speed",
     "croco_parity",
     "step_speed",
     "loader_speed",
