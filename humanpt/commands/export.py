@@ -1,7 +1,7 @@
-"""`humanpt export`: a pre-trained run's weights as naver/croco's code and timm read them, fine-tuned meshes for others.
+"""`humanpt export`: a pre-trained run's weights as naver/croco's code and timm read them, and networks for others.
 
-Fine-tuned mesh networks are written by `export_mesh`. What the weights were trained on, and under which licences, goes
-with them.
+ONNX, TorchScript and fine-tuned weights are written by `export_network`. What the weights were trained on, and under
+which licences, goes with them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from humanpt import __version__
-from humanpt.commands import export_mesh
+from humanpt.commands import export_network
 from humanpt.commands.initialise import LEDGER_KEY, read_start
 from humanpt.config import to_dict
 from humanpt.engine.checkpoint import first_not_finite
@@ -39,7 +39,7 @@ def run(run: Path, to: Layout, out: Path | None, report: Report, *, half: bool =
         run: a run's folder, whose best checkpoint counts, or a checkpoint.
         to: `croco`: the whole network for naver/croco's code, with `croco_kwargs`; `timm`: the encoder, for
             `timm.create_model` with the name and arguments that the file's metadata and the summary tell; `onnx`,
-            `torchscript` and `safetensors`: a fine-tuned mesh network, see `export_mesh.run`.
+            `torchscript` and `safetensors`: a fine-tuned network, or a pre-trained encoder, see `export_network.run`.
         out: the file to write; None names it croco.pth or timm.safetensors, beside the checkpoint.
         half: whether weights alone are rounded to float16; of `safetensors`.
 
@@ -53,7 +53,7 @@ def run(run: Path, to: Layout, out: Path | None, report: Report, *, half: bool =
         OutputError: if `out` exists or cannot be written.
     """
     if to in ("onnx", "torchscript", "safetensors"):
-        return export_mesh.run(run, to, out, report, half=half)
+        return export_network.run(run, to, out, report, half=half)
     if half:
         raise ConfigError(f"--half rounds weights alone; leave it out of --to {to}, or take --to safetensors")
     start = read_start(run)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from humanpt.geometry.nearest_rotation import nearest_by_arithmetic
+from humanpt.models.graph import IMAGE, Graph
 from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction
 from humanpt.models.mesh_inference import for_inference
 from humanpt.models.vit import normalise
 
 INPUTS = {
-    "image": "(B, 3, S, S) uint8 RGB of crops, values 0 to 255",
+    **IMAGE,
     "intrinsics": "(B, 3, 3) float32 camera matrices of the crops, pixels, (0, 0) the centre of the top-left pixel",
 }
 OUTPUTS = {
@@ -26,12 +27,18 @@ OUTPUTS = {
 }
 
 
-class MeshGraph(nn.Module):
-    """A mesh network whose answers are a plain tuple, in operations that exchange formats know.
+PARAMETERS = ("camera", "pose", "shape", "side")
+"""Those of them for which the body model is not asked."""
+
+
+class MeshGraph(Graph):
+    """A mesh network.
 
     Args:
         network: any; it stays as it is. Of two views it sees the same crop twice.
     """
+
+    inputs = INPUTS
 
     def __init__(self, network: MeshNetwork) -> None:
         super().__init__()
@@ -39,12 +46,32 @@ class MeshGraph(nn.Module):
         config = network.config
         absent = {"pose", "shape", "transl"} if config.free else set()
         absent |= set() if config.side else {"side"}
-        self.outputs = tuple(name for name in OUTPUTS if name not in absent)
+        self.outputs = {name: text for name, text in OUTPUTS.items() if name not in absent}
 
     def forward(self, image: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
-        """As `INPUTS` says, to those of `OUTPUTS` that the network has."""
+        """As `inputs` and `outputs` say."""
         crops = normalise(image)
         found: MeshPrediction = self.network(
             crops, crops if self.network.config.views == 2 else None, intrinsics=intrinsics
         )
         return tuple(getattr(found, name) for name in self.outputs)
+
+
+class ParameterGraph(Graph):
+    """What a mesh network gives its body model, without that: for models whose numbers may not be handed on.
+
+    Args:
+        network: of a model's parameters; it stays as it is.
+    """
+
+    def __init__(self, network: MeshNetwork) -> None:
+        super().__init__()
+        self.network = for_inference(network, nearest_by_arithmetic)
+        del self.network.points
+        self.outputs = {name: OUTPUTS[name] for name in PARAMETERS if name != "side" or network.config.side}
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """As `inputs` and `outputs` say."""
+        crops = normalise(image)
+        found = self.network.parameters_seen(crops, crops if self.network.config.views == 2 else None)
+        return tuple(value for value in found if value is not None)

@@ -354,6 +354,20 @@ class MeshNetwork(nn.Module):
             keypoints + place, vertices + place, pixels, camera, turn, pose, shape, transl, side, heat
         )
 
+    def parameters_seen(
+        self, image1: Tensor, image2: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Predict what `forward` gives the body model, of a network of its parameters; that model is not asked.
+
+        Args:
+            image1, image2: as for `forward`.
+
+        Returns:
+            `camera`, `pose`, `shape` and `side` of `MeshPrediction`.
+        """
+        camera, pose, shape, *side = self.head(self.trunk(image1, image2))[0].float().split(self.sizes, dim=1)
+        return self._camera(camera), self._pose(pose), self._shape(shape), side[0][:, 0] if side else None
+
     def _camera(self, numbers: Tensor) -> Tensor:
         """(B, 3) s, tx, ty; s stays within e^-2 to e^2 of its mean."""
         scale = self.mean_camera[:1] * (2 * torch.tanh(numbers[:, :1] / 2)).exp()

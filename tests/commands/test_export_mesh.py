@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch.testing import assert_close
 
-from humanpt.commands import export, export_mesh
+from humanpt.commands import export, export_graph, export_network
 from humanpt.commands.finetune_families import FAMILIES
 from humanpt.commands.recoverers import open_recoverer
 from humanpt.config import to_dict
@@ -48,8 +48,8 @@ def run(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def few_crops(monkeypatch):
     """Decoding clips is no part of these facts."""
-    made = np.random.default_rng(1)
-    monkeypatch.setattr(export_mesh, "trial_crops", lambda size: made.integers(0, 256, (3, 3, size, size), np.uint8))
+    monkeypatch.setattr(export_graph, "found_crops", lambda subject, size: [])
+    monkeypatch.setattr(export_graph, "CROPS", 3)
 
 
 def meshes(path):
@@ -114,7 +114,7 @@ def test_onnx_answers_as_the_run_does_from_the_file_alone(run, tmp_path):
 
 
 def test_what_differs_from_the_original_is_not_written(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(export_mesh.BOUNDS, "vertices", -1.0)
+    monkeypatch.setitem(export_network.BOUNDS, "vertices", -1.0)
     with pytest.raises(CheckpointError, match="its vertices differ by up to 0; nothing was written"):
         export.run(run, "safetensors", tmp_path / "mesh.safetensors", Silent())
     assert not list(tmp_path.glob("mesh*"))
