@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -139,6 +139,8 @@ class Drawer:
         self._bars = bars
         self._shells = {kind: Shell(np.asarray(of_kind)) for kind, of_kind in faces.items()}
         self._times = RecentTimes()
+        self._told: Mapping[Stage, float] | None = None  # what the plates say; they are made anew when that changes
+        self._line: str | None = None
 
     def __call__(self, view: View) -> Rgb:
         """Draw a view.
@@ -165,9 +167,15 @@ class Drawer:
             seen = mirrored_boxes(boxes, picture.shape[1]) if mirrored else boxes
             drawn = draw_boxes(drawn, seen, labels=[called(one) for one in subjects], colours=colours, thickness=1)
         self._times.add(view)
-        if self._bars:
-            _draw_bars(drawn, self._times)
-        _write_lines(drawn, [view.shot.camera.line], len(drawn) - _MARGIN)
+        if self._bars and self._times.medians:
+            if self._told is not self._times.medians:
+                self._told = self._times.medians
+                self._bars_plate = bars_plate(self._told, self._times.rate)
+            lay(self._bars_plate, drawn, _MARGIN)
+        if self._line != view.shot.camera.line:
+            self._line = view.shot.camera.line
+            self._line_plate = line_plate(self._line)
+        lay(self._line_plate, drawn, len(drawn) - _MARGIN - len(self._line_plate))
         return drawn
 
 
@@ -178,33 +186,47 @@ def mirrored_boxes(boxes: NDArray[np.floating], width: int) -> NDArray[np.floati
     return edges
 
 
-def _draw_bars(picture: Rgb, times: RecentTimes) -> None:
-    """One bar for each part of the work in the upper left corner, and all of it together."""
-    medians = times.medians
+def bars_plate(medians: Mapping[Stage, float], rate: float) -> Rgb:
+    """A bar for each part of the work, and all of it together.
+
+    Args:
+        medians: seconds of each part.
+        rate: pictures a second.
+
+    Returns:
+        (h, w, 3) uint8 writing on black.
+    """
     shown = [stage for stage in STAGES if stage in medians]
     total = medians.get("total", sum(medians[stage] for stage in shown))
-    if not shown:
-        return
-    height = _LINE * (len(shown) + 1) + 4
-    plate = picture[_MARGIN : _MARGIN + height, _MARGIN : _MARGIN + _NAME + _BAR + 62]
-    plate[:] = plate // 3
-    _write(plate, f"{1000 * total:.0f} ms   {times.rate:.1f} pictures/s", (4, _LINE - 3))
+    plate: Rgb = np.zeros((_LINE * (len(shown) + 1) + 4, _NAME + _BAR + 62, 3), np.uint8)
+    _write(plate, f"{1000 * total:.0f} ms   {rate:.1f} pictures/s", (4, _LINE - 3))
     for row, stage in enumerate(shown, 1):
         base = _LINE * (row + 1) - 3
         length = round(_BAR * min(1.0, medians[stage] / _FULL))
         _write(plate, stage, (4, base))
         cv2.rectangle(plate, (_NAME, base - 8), (_NAME + max(1, length), base), _QUIET, -1)
         _write(plate, f"{1000 * medians[stage]:.1f}", (_NAME + _BAR + 6, base))
+    return plate
 
 
-def _write_lines(picture: Rgb, lines: Sequence[str], bottom: int) -> None:
-    """Write lines on a darkened strip whose lower edge is given, pixels from the top."""
-    top = max(0, bottom - _LINE * len(lines) - 2)
-    widest = max(cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0] for line in lines)
-    plate = picture[top:bottom, _MARGIN : _MARGIN + widest + 8]
-    plate[:] = plate // 3
-    for row, line in enumerate(lines, 1):
-        _write(plate, line, (4, _LINE * row - 3))
+def line_plate(line: str) -> Rgb:
+    """A line of text, (h, w, 3) uint8 on black."""
+    (width, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
+    plate: Rgb = np.zeros((_LINE + 2, width + 8, 3), np.uint8)
+    _write(plate, line, (4, _LINE - 3))
+    return plate
+
+
+def lay(plate: Rgb, picture: Rgb, top: int) -> None:
+    """Lay writing on black over a picture near its left edge, the picture darkened under it; what juts out is lost.
+
+    Args:
+        plate: (h, w, 3).
+        picture: (H, W, 3), drawn into.
+        top: row of the picture, pixels.
+    """
+    ground = picture[max(0, top) : max(0, top + len(plate)), _MARGIN : _MARGIN + plate.shape[1]]
+    np.maximum(ground // 3, plate[max(0, -top) :][: len(ground), : ground.shape[1]], out=ground)
 
 
 def _write(picture: Rgb, text: str, corner: tuple[int, int]) -> None:

@@ -355,4 +355,5 @@ def longer_side(box: Floats) -> float:
 
 def box_around(pixels: Floats) -> Floats:
     """(M, 2) pixels to the edges (4,) around them."""
-    return np.concatenate([pixels.min(axis=0), pixels.max(axis=0)]).astype(np.float32)
+    columns = np.ascontiguousarray(pixels.T)  # along which numbers are compared many at once
+    return np.concatenate([columns.min(axis=1), columns.max(axis=1)]).astype(np.float32)

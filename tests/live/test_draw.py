@@ -42,7 +42,7 @@ def test_the_shot_stays_as_it_was_taken(hands):
 
 
 def test_a_mirror_shows_what_is_on_the_left_on_the_right(hands, monkeypatch):
-    monkeypatch.setattr("humanpt.live.draw._write_lines", lambda *_: None)
+    monkeypatch.setattr("humanpt.live.draw.lay", lambda *_: None)
     seen = view(subject(2, "hand_right", (-0.12, 0.0, 0.6)))
     drawer = Drawer(hands, bars=False)
     plain = drawer(seen)
@@ -79,6 +79,20 @@ def test_bars_tell_how_long_the_parts_take(hands):
     slow, quick = (Drawer(hands)(view(seconds={"network": seconds})) for seconds in (0.09, 0.01))
     blue = (90, 176, 240)
     assert (slow == blue).all(-1).sum() > 5 * (quick == blue).all(-1).sum() > 0
+
+
+def test_plates_say_what_is_so_now(hands):
+    drawer = Drawer(hands)
+    drawer(view(seconds={"network": 0.09}))
+    for _ in range(200):
+        drawn = drawer(view(seconds={"network": 0.01}, focal_from="given"))
+    fresh = Drawer(hands)(view(seconds={"network": 0.01}, focal_from="given"))
+    np.testing.assert_array_equal(drawn, fresh)
+
+
+def test_plates_larger_than_the_picture_do_no_harm(hands):
+    small = np.full((20, 30, 3), 90, np.uint8)
+    assert (Drawer(hands)(view(picture=small)) != small).any()
 
 
 def test_without_times_there_are_no_bars(hands):
