@@ -16,6 +16,7 @@ from humanpt.commands.initialise import decided_by, initialise
 from humanpt.engine.checkpoint import Provenance, save_checkpoint
 from humanpt.engine.optim import OptimConfig, make_optimizer
 from humanpt.engine.report import Silent
+from humanpt.engine.weight_files import read_weight_file
 from humanpt.errors import CheckpointError, OutputError
 from humanpt.models.croco import CroCo, tiny, vits16_small
 from humanpt.models.weights import to_croco
@@ -172,6 +173,10 @@ def test_an_exported_run_comes_back_with_its_ledger(tmp_path, views, to, positio
     summary = export.run(tmp_path, to, None, Silent())
     written = tmp_path / export.NAMES[to]
     assert summary["out"] == str(written)
+    outputs = {"tokens", "pixels"} if to == "croco" else {"tokens"}
+    assert summary["parity"]["differences"].keys() == outputs
+    assert all(found["max"] < 1e-4 for found in summary["parity"]["differences"].values())
+    assert export.PARITY_KEY in read_weight_file(written).saved_with
     model, ledger, _ = start(written, tiny())
     assert (ledger["licence"], ledger["sha256"]) == ("CC0", summary["sha256"])
     assert torch.equal(model.encoder(views[0]), first.encoder(views[0]))
