@@ -45,14 +45,17 @@ class Doorkeeper:
 
         Raises:
             web.HTTPForbidden: with one line that says why, for all others.
+            web.HTTPBadRequest: if what has to be looked at is no text.
             web.HTTPSeeOther: to a bare address, with the token in a cookie, where the address held the right token.
         """
+        origin, given = request.headers.get("Origin"), request.cookies.get(cookie)
+        if not "".join((request.host, origin or "", given or "", request.query.get("token", ""))).isprintable():
+            raise web.HTTPBadRequest(text="a header or an address that is no text")
         if not self._is_ours(request.host):
             raise web.HTTPForbidden(text=f"{request.host}: not a name of the machine that serves this page")
-        origin = request.headers.get("Origin")
         if origin is not None and not _same(origin, request.host):
             raise web.HTTPForbidden(text=f"{origin}: another site; open the page itself")
-        if self.token is None or _equal(request.cookies.get(cookie), self.token):
+        if self.token is None or _equal(given, self.token):
             return
         if request.path == "/" and _equal(request.query.get("token"), self.token):
             answer = web.HTTPSeeOther("/")

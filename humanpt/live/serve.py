@@ -7,6 +7,7 @@ or gone, holds up the pipeline; a picture is encoded once for all viewers, and n
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import socket
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from humanpt import __version__
@@ -121,7 +123,9 @@ class PageServer:
     async def _serve(self, listening: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         self._fresh, self._ended = asyncio.Event(), asyncio.Event()
-        runner = web.AppRunner(self._app(), handle_signals=False, access_log=None, shutdown_timeout=_GRACE)
+        runner = web.AppRunner(
+            self._app(), handle_signals=False, access_log=None, logger=_logger(), shutdown_timeout=_GRACE
+        )
         await runner.setup()
         await web.SockSite(runner, listening).start()
         self._started.set()
@@ -226,6 +230,17 @@ class PageServer:
         told = asdict(self._controls.status())
         for viewer in self._viewers:
             viewer.tell("status", told)
+
+
+def _logger() -> logging.Logger:
+    """Tells what the page fails of, and nothing of requests that make no sense: anybody can send those."""
+    logger = logging.getLogger(__name__)
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -299,13 +299,21 @@ def test_addresses_that_only_this_machine_reaches_are_known():
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "192.168.1.4", "a.example", "")] == [False] * 5
 
 
-def test_malformed_requests_are_refused_and_life_goes_on(demo):
+def test_malformed_requests_are_refused_and_life_goes_on_without_a_word(demo, capfd):
     for raw in (b"\r\n\r\n", b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n", b"\x16\x03\x01" * 50 + b"\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", demo.server.port), timeout=30) as line:
             line.sendall(raw)
             line.shutdown(socket.SHUT_WR)
             said = b"".join(iter(lambda line=line: line.recv(4096), b""))
             assert not said or said.split()[1].startswith(b"4"), said
+    for strange in (
+        b"Host: \xff",
+        b"Host: 127.0.0.1\r\nOrigin: \xff",
+        b"Host: 127.0.0.1\r\nCookie: humanpt-%d=\xff" % demo.server.port,
+    ):
+        with socket.create_connection(("127.0.0.1", demo.server.port), timeout=30) as line:
+            line.sendall(b"GET / HTTP/1.1\r\n" + strange + b"\r\nConnection: close\r\n\r\n")
+            assert line.recv(4096).startswith(b"HTTP/1.1 400"), strange
     for path in ("/nothing", "/static/../serve.py", "/static/%2e%2e/demo.html", "/static/", "/faces/", "/do/"):
         assert 400 <= answer(demo.base + path)[0] < 500, path
     assert answer(f"{demo.base}/live")[0] == 400
@@ -328,6 +336,7 @@ def test_malformed_requests_are_refused_and_life_goes_on(demo):
 
     assert talk(conversation) == 0
     assert not demo.recording
+    assert capfd.readouterr().err == ""
 
 
 def test_numbers_that_json_cannot_hold_are_left_out(demo):
