@@ -42,8 +42,15 @@ class StreamSource(CameraSource):
 
 
 def _without_secrets(url: str) -> str:
-    """An address as it may be shown: without the user's name, and without the query, where cameras take passwords."""
-    parts = urlsplit(url)
+    """An address as it may be shown: without the user's name, and without the query, where cameras take passwords.
+
+    Raises:
+        InputError: if it is none; the line does not repeat it.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InputError("the address of the stream cannot be read; check its brackets and slashes") from None
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

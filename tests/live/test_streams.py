@@ -134,3 +134,9 @@ def test_what_is_no_stream_is_one_line(shelf, name, line):
     with pytest.raises(InputError, match=line) as refusal:
         open_webcam(f"{shelf}/{name}")
     assert "\n" not in str(refusal.value)
+
+
+def test_what_is_no_address_is_one_line_that_does_not_repeat_it():
+    with pytest.raises(InputError, match="cannot be read; check its brackets") as refusal:
+        open_webcam("http://me:secret@[::1/stream")
+    assert "secret" not in str(refusal.value)
