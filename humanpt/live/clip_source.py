@@ -65,6 +65,7 @@ class ClipSource(Source):
                         camera=self._camera(frame.width, frame.height),
                         arrived=time.perf_counter(),
                         decoding=decoding,
+                        place=frame.number,
                         name=frame.name,
                     )
                     begun = time.perf_counter()

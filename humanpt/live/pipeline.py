@@ -194,7 +194,7 @@ class Finder:
         self.follower.move_on(shot.timestamp, width, height)
         if not self.follower.wants_detection(shot.timestamp):
             return False
-        frame = ArrayFrame(shot.number, shot.timestamp, shot.picture, shot.name)
+        frame = ArrayFrame(shot.number if shot.place is None else shot.place, shot.timestamp, shot.picture, shot.name)
         self.follower.meet(shot.timestamp, self._detector.detect(frame))
         return True
 

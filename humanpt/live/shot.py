@@ -63,6 +63,8 @@ class Shot:
     """`time.perf_counter()` when the picture was there, seconds."""
     decoding: float = 0.0
     """Seconds of work until it was there; waiting for a camera does not count."""
+    place: int | None = None
+    """Number of the frame in its clip or of the picture in its folder, which begin again; None where it is `number`."""
     name: str | None = None
     """File name of a picture in a folder."""
 

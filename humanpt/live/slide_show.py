@@ -29,7 +29,8 @@ class SlideShow(Source):
         while not self._closed.is_set():
             with closing(self._source.shots()) as shots:
                 for shot in shots:
-                    yield replace(shot, number=number, timestamp=float(number), arrived=time.perf_counter())
+                    shown = replace(shot, number=number, place=shot.number, timestamp=float(number))
+                    yield replace(shown, arrived=time.perf_counter())
                     number += 1
                     if self._closed.wait(self._seconds):
                         return

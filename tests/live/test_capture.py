@@ -1,6 +1,8 @@
 """Clips and pictures as sources: every frame with its time and its camera, whatever is wrong with the files."""
 
 import threading
+from contextlib import closing
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from humanpt.errors import ConfigError, InputError
 from humanpt.live.capture import open_images, open_video
+from humanpt.live.pipeline import Finder, PipelineConfig, detector_for
 from tests.clips import cut, paint, read_number, write_clip, write_two_sizes
 
 
@@ -48,6 +51,21 @@ def test_a_looped_clip_goes_on_in_number_and_time(tmp_path):
     assert [shot.number for shot in found] == list(range(13))
     assert [read_number(shot.picture) for shot in found] == [number % 5 for number in range(13)]
     assert [shot.timestamp for shot in found] == [pytest.approx(number / 25) for number in range(13)]
+
+
+def test_the_detector_knows_the_frames_of_a_looped_clip_again(tmp_path):
+    boxes = tmp_path / "boxes.txt"
+    boxes.write_text("2,7,10,12,20,24,1\n")
+    source = open_video(write_clip(tmp_path / "clip.mp4", range(3)), loop=True)
+    detector, config = detector_for(PipelineConfig(detector=f"boxes:{boxes}", clip="boxes.mp4"))
+    finder = Finder(detector, config)
+    found = []
+    with closing(source.shots()) as shots:
+        for shot in islice(shots, 9):
+            finder.look(shot)
+            found.append([person.box.tolist() for person in finder.follower.people])
+    assert sum(map(len, found)) == 3
+    assert found[:3] == found[3:6] == found[6:]
 
 
 def test_a_looped_clip_that_goes_away_is_an_error_and_no_endless_loop(tmp_path):
