@@ -165,10 +165,8 @@ def run(
             pipeline, faces = open_pipeline(network, config.pipeline), faces_of(network.body)
             drawer, about = partial(Drawer, faces), _about(network, source, pipeline.config)
         seen = Seen(source, faces, drawer, about, replace(screens, screen=screen), recording, report)
-        if record is not None:
-            seen.record_into(record)
         loop = Loop(source, pipeline, seen.draw, seen.sinks, drop=source.live or screen != "terminal")
-        seen.begin(loop.stop)
+        seen.begin(loop.stop, record)
         done = loop.run()
     return _summary(done, source, rates, about, config, seen)
 

@@ -94,30 +94,32 @@ class Seen:
         """What was said of the cameras' focal lengths."""
         return self._figures.cameras
 
-    def record_into(self, folder: Path) -> None:
-        """Record from the first picture on.
+    def begin(self, stop: Callable[[], None], record: Path | None = None) -> None:
+        """Open the screen, then the recording: a screen that cannot be opened leaves none behind.
+
+        Args:
+            stop: asked to end the demo.
+            record: folder of a recording that begins with the first picture; None for none.
 
         Raises:
-            OutputError: if the folder holds a recording, or cannot be written.
+            OutputError: if the screen cannot be opened, or the folder holds a recording or cannot be written.
         """
-        self.recorder = Recorder(folder, self._about, self._recording, self._report)
-        self.sinks.append(FilmSink(self.recorder, self._film))
-
-    def begin(self, stop: Callable[[], None]) -> None:
-        """Open the screen; `stop` is asked to end the demo.
-
-        Raises:
-            OutputError: if it cannot be opened; the sinks are closed then.
-        """
+        screens = self._opened(stop)
         try:
-            if self._screens.screen == "window":
-                self.sinks.append(self._window(stop))
-            elif self._screens.screen == "page":
-                self.sinks.append(self._page())
+            if record is not None:
+                self.recorder = Recorder(record, self._about, self._recording, self._report)
+                self.sinks.append(FilmSink(self.recorder, self._film))
         except HumanptError:
-            for sink in self.sinks:
+            for sink in (*self.sinks, *screens):
                 sink.close()
             raise
+        self.sinks.extend(screens)
+
+    def _opened(self, stop: Callable[[], None]) -> list[Sink]:
+        """The screen, if there is one."""
+        if self._screens.screen == "window":
+            return [self._window(stop)]
+        return [self._page()] if self._screens.screen == "page" else []
 
     def _window(self, stop: Callable[[], None]) -> Sink:
         from humanpt.live.window import Window  # OpenCV's windows, for those who have a display

@@ -192,12 +192,14 @@ def test_a_folder_with_a_recording_is_refused_and_stays(recorded, clip):
     assert Path(summary["files"]["people.npz"]).read_bytes() == before
 
 
-def test_a_port_in_use_is_one_line_unless_nobody_asked_for_it(clip, monkeypatch):
+def test_a_port_in_use_is_one_line_unless_nobody_asked_for_it(clip, tmp_path, monkeypatch):
     from humanpt.live import serve
 
     other = serve.PageServer(faces={}, controls=serve.Controls({}, lambda: None), port=0)
     try:
-        refused(demo("--video", clip, "--hand", "--serve", other.port), f"127.0.0.1:{other.port}")
+        words = ("--video", clip, "--hand", "--serve", other.port, "--record", tmp_path / "out")
+        refused(demo(*words), f"127.0.0.1:{other.port}")
+        assert not (tmp_path / "out").exists()
         monkeypatch.setattr(serve, "PORT", other.port)
         with pytest.raises(OutputError):
             serve.PageServer(faces={}, controls=serve.Controls({}, lambda: None), port=other.port)
