@@ -23,7 +23,7 @@ from humanpt.commands.demo import DemoConfig
 from humanpt.commands.recoverers import choose_network, open_plain, shipped_weights
 from humanpt.config import override
 from humanpt.engine.report import Report
-from humanpt.engine.runtime import describe_device
+from humanpt.engine.runtime import choose_device, describe_device
 from humanpt.errors import InputError
 from humanpt.live.capture import open_video
 from humanpt.live.draw import Drawer, faces_of
@@ -105,7 +105,7 @@ def run(
         "height": size[1],
         "network": recoverer.name,
         "precision": getattr(recoverer, "precision", "fp32"),
-        "device": describe_device(torch.device("cpu") if device == "auto" else torch.device(device)),
+        "device": describe_device(choose_device(device)),
         "subjects_per_frame": people / len(wholes),
         "detections_per_frame": detections / len(wholes),
         "stages": {stage: asdict(spread) for stage, spread in times.spreads().items()},
