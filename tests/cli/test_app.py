@@ -32,6 +32,8 @@ def humanpt_command(*words):
         ["pretrain", "-h"],
         ["finetune", "hand-mesh", "--help"],
         ["eval", "--help"],
+        ["demo", "--help"],
+        ["export", "--help"],
         ["doctor", "--help"],
         ["--version"],
     ],
