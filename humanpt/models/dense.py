@@ -137,7 +137,7 @@ class DptHead(nn.Module):
         if len(taps) != LEVELS:
             raise ValueError(f"the head reads {LEVELS} depths, not {len(taps)}")
         normed = [norm(tokens) for norm, tokens in zip(self.norms, taps, strict=True)]
-        planes = [tokens.mT.reshape(len(tokens), -1, *self.grid) for tokens in normed]  # (B, E, h, w)
+        planes = [tokens.mT.reshape(tokens.shape[0], -1, *self.grid) for tokens in normed]  # (B, E, h, w)
         levels = [level(plane) for level, plane in zip(self.levels, planes, strict=True)]  # 4h, 2h, h and h/2 high
         maps: Tensor | None = None
         for level, fusion in zip(reversed(levels), reversed(self.fusions), strict=True):
@@ -195,7 +195,7 @@ class DensePoseNetwork(nn.Module):
         answers = self.head(self.trunk.taps(image, self.blocks), image.shape[-1])
         parts, uv = answers.split((1 + self.parts, 2 * self.parts), dim=1)
         # Read from the middle of a part, from which nothing is far.
-        return DensePoseMaps(parts=parts, uv=uv.reshape(len(uv), 2, self.parts, *uv.shape[2:]) + 0.5)
+        return DensePoseMaps(parts=parts, uv=uv.reshape(uv.shape[0], 2, self.parts, *uv.shape[2:]) + 0.5)
 
 
 def _init(module: nn.Module) -> None:
