@@ -130,8 +130,8 @@ def export(
     to: Annotated[
         Literal["onnx", "torchscript", "safetensors", "croco", "timm"],
         typer.Option(
-            help="Of fine-tuned meshes: onnx, torchscript (holds code), safetensors (weights alone). Of pre-training: "
-            "croco, the whole network; timm, the encoder.",
+            help="onnx or torchscript (holds code): what was fine-tuned, or a pre-trained encoder. safetensors: "
+            "fine-tuned weights alone. Of pre-training: croco, the whole network; timm, the encoder.",
             show_default=False,
         ),
     ],
@@ -146,9 +146,9 @@ def export(
 ) -> None:
     """Write the network of a run for other programs, or its weights for naver/croco's code or timm.
 
-    A mesh network is read again, run on crops and held against the original; beyond a tenth of a millimetre, with
-    --half a whole one on average, nothing is written. What its numbers mean, the differences, and the ledger of what
-    it was trained on, with its licences, go with it.
+    What is written is read again, run on crops and held against the original: beyond a tenth of a millimetre of
+    meshes, with --half a whole one on average, nothing is written. What its numbers mean, the differences, and the
+    ledger of what it was trained on, with its licences, go with it. Licensed body models stay out of the file.
     """
     from humanpt.cli.console import Bars, print_json, print_line
     from humanpt.commands import export as command
