@@ -10,6 +10,7 @@ from typing import cast, get_args
 import numpy as np
 import torch
 
+from humanpt import __version__
 from humanpt.body.model import Subject
 from humanpt.commands.finetune_config import FinetuneMeshConfig, Kind
 from humanpt.commands.finetune_families import FAMILIES, MeshFamily
@@ -21,6 +22,7 @@ from humanpt.live.recoverer import Recoverer, TorchRecoverer
 from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics
 
+SHIPPED = Path(__file__).parent.parent / "live" / "weights"
 TRIALS, SPARE = 8, 0.6  # forward passes that tell a network's time; share of a frame's time that it may take
 
 MESH_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if isinstance(FAMILIES[kind], MeshFamily))
@@ -49,7 +51,7 @@ def open_recoverer(
         torch.set_num_threads(threads)
     config, network, header = load_finetuned(run, choose_device(device), MESH_KINDS)
     assert isinstance(config, FinetuneMeshConfig)
-    return TorchRecoverer(cast("MeshNetwork", network), config.task, str(run), header.provenance.ledger, precision)
+    return TorchRecoverer(cast("MeshNetwork", network), config.task, _name_of(run), header.provenance.ledger, precision)
 
 
 def open_plain(run: Path, *, device: str = "auto") -> Recoverer:
@@ -63,7 +65,7 @@ def open_plain(run: Path, *, device: str = "auto") -> Recoverer:
     """
     config, network, header = load_finetuned(run, choose_device(device), MESH_KINDS)
     assert isinstance(config, FinetuneMeshConfig)
-    return NetworkRecoverer(cast("MeshNetwork", network), config.task, str(run), header.provenance.ledger)
+    return NetworkRecoverer(cast("MeshNetwork", network), config.task, _name_of(run), header.provenance.ledger)
 
 
 def choose_network(
@@ -103,9 +105,14 @@ def choose_network(
     return tried[fastest], rates
 
 
+def _name_of(run: Path) -> str:
+    """What files call a network: its path, unless it is one that comes with humanpt."""
+    return f"{run.stem} of humanpt {__version__}" if run.parent == SHIPPED else str(run)
+
+
 def shipped_weights(subject: Subject) -> Path:
     """Where the mesh network of a subject that comes with humanpt lies."""
-    return Path(__file__).parent.parent / "live" / "weights" / f"mesh-{subject}.safetensors"
+    return SHIPPED / f"mesh-{subject}.safetensors"
 
 
 def _time_of(recoverer: Recoverer) -> float:

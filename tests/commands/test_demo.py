@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import humanpt
 from humanpt.cli.app import app
 from humanpt.commands import demo as command
 from humanpt.commands.recoverers import choose_network, shipped_weights
@@ -77,6 +78,7 @@ def test_a_recording_holds_every_frame_and_says_what_it_is(recorded):
     people = read_people(out)
     assert people.about.model == "anny-hand"
     assert people.about.source == "hand.mp4"
+    assert people.about.network == f"mesh-hand of humanpt {humanpt.__version__}"
     assert people.about.ledger["about"]["dataset"] == "generated"
     assert "one-euro" in people.about.smoothing
     longest = max(people.tracks(), key=lambda track: len(track.seen))
@@ -143,7 +145,7 @@ def test_the_first_network_that_keeps_a_rate_is_taken():
             said.append(text)
 
     taken, rates = choose_network([network, network], "hand", 0.1, "fp32", "cpu", Report())
-    assert taken.name == str(network)
+    assert taken.name.startswith("mesh-hand of humanpt")
     assert len(rates) == 1
     _, rates = choose_network([network], "hand", 1e9, "fp32", "cpu", Report())
     assert "no network keeps" in said[-1]
