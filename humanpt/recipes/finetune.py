@@ -83,7 +83,7 @@ def live_mesh(kind: Kind) -> FinetuneMeshConfig:
     As many pictures as one shared core sees in an hour and a half: bodies have more joints, and take longer.
     """
     hand = kind == "hand-mesh"
-    steps = 12_000 if hand else 6000
+    steps = 12_000 if hand else 9500
     return FinetuneMeshConfig(
         kind=kind,
         recipe=LIVE,
