@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import av
@@ -209,38 +203,6 @@ def test_a_port_in_use_is_one_line_unless_nobody_asked_for_it(clip, tmp_path, mo
         assert summary["shown"] > 0
     finally:
         other.close()
-
-
-def test_ctrl_c_ends_a_recording_whole_and_the_page_is_there_meanwhile(clip, tmp_path):
-    words = ["--video", HAND_CLIP, "--hand", "--record", tmp_path / "out", "--serve", "0", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "humanpt", "demo", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-    )
-    told = ""
-    for line in process.stderr:
-        told += line
-        if "http://127.0.0.1:" in line:
-            break
-    address = "http://127.0.0.1:" + told.split("http://127.0.0.1:")[1].split()[0].split("/")[0]
-    with urllib.request.urlopen(address, timeout=60) as page:
-        assert b"humanpt demo" in page.read()
-    columns = tmp_path / "out" / "unfinished"
-    first = columns / "people" / "timestamp.npy"  # grows with the first picture
-    deadline = time.monotonic() + 120
-    while not (first.exists() and first.stat().st_size):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    summary = json.loads(out)
-    assert summary["stopped_by"] == "SIGINT"
-    assert len(read_people(tmp_path / "out").timestamp) == summary["shown"] > 0
-    assert not columns.exists()
 
 
 def test_settings_that_cannot_be_are_refused():
