@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from humanpt.body.layout import ParameterLayout
 from humanpt.engine.report import Report
 from humanpt.errors import InputError
 
@@ -34,7 +35,7 @@ LICENSED = ("smpl", "smplx", "mano")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BodyLayout:
+class BodyLayout(ParameterLayout):
     """What the numbers of a body model mean; written beside them wherever they are stored."""
 
     name: str
@@ -46,26 +47,8 @@ class BodyLayout:
     side: Side
     """Which hand it is; "none" for a body."""
 
-    rig: str
-    """Name of the tree of joints."""
-
-    topology: str
-    """Name of the mesh."""
-
-    pose_parameterization: str
-    """How a pose is written down: "local-ref" or "local-joint"."""
-
-    joint_names: tuple[str, ...]
-    """The joints in the order of a pose."""
-
     parents: tuple[int, ...]
     """Index of each joint's parent, which comes before it; -1 for the root, which is the first."""
-
-    keypoint_names: tuple[str, ...]
-    """The key points: 17 of COCO, then six on the feet; or the 21 of a hand."""
-
-    shape_names: tuple[str, ...]
-    """The shape values in their order."""
 
     part_names: tuple[str, ...]
     """The parts of the surface, in the order of `BodyModel.parts`."""

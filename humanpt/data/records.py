@@ -17,6 +17,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from humanpt.body.layout import ParameterLayout
+
 SCHEMA = "humanpt.pairs"
 SCHEMA_VERSION = 2
 MASK_SIZE = 64
@@ -63,23 +65,11 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruthLayout:
-    """What the truth of a shard's generated pictures is told in."""
+class TruthLayout(ParameterLayout):
+    """What the truth of a shard's generated pictures is told in; names of hands without their side."""
 
     model: str
     """The body model, by the name that `load_body_model` knows."""
-    rig: str
-    """The model's bones."""
-    topology: str
-    """The model's mesh."""
-    pose_parameterization: str
-    """What the rotations of a pose are relative to."""
-    joint_names: tuple[str, ...]
-    """Names of the J joints, parents first."""
-    shape_names: tuple[str, ...]
-    """Names of the S shape parameters."""
-    keypoint_names: tuple[str, ...]
-    """Names of the K key points."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -291,5 +281,5 @@ def ledger_checksum(
     ledger = [[getattr(source, field.name) for field in fields(Source)] for source in sources]
     whole = [subject_kind, crop_size, config, ledger, list(subjects)]
     if truth is not None:
-        whole.append([getattr(truth, field.name) for field in fields(TruthLayout)])
+        whole.append([truth.model, *(getattr(truth, field.name) for field in fields(ParameterLayout))])
     return zlib.crc32(json.dumps(whole).encode())

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import humanpt
+from humanpt.body.layout import ParameterLayout
 from humanpt.body.model import BodyLayout
 from humanpt.errors import InputError
 from humanpt.files import whole_file
@@ -78,27 +79,15 @@ OPTIONAL = (*PARAMETERS, "vertices", "faces")
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
-    """What the numbers mean and where they come from."""
+class About(ParameterLayout):
+    """What the numbers mean and where they come from; names of joints are those of the right hand for hands."""
 
     model: str
     """Body model, by the name that `load_body_model` knows."""
     subject: str
     """"body" or "hand"."""
-    rig: str
-    """Name of the tree of joints; of the right hand for hands."""
-    topology: str
-    """Name of the mesh."""
-    pose_parameterization: str
-    """How a pose is written down: "local-ref" or "local-joint"."""
-    joint_names: tuple[str, ...]
-    """J names, in the order of `rotations`."""
     parents: tuple[int, ...]
     """Index of each joint's parent, -1 for the root."""
-    keypoint_names: tuple[str, ...]
-    """K names, in the order of `keypoints`."""
-    shape_names: tuple[str, ...]
-    """P names, in the order of `shape`."""
     licence: str
     """Terms of the body model's data."""
     credit: str
@@ -124,9 +113,6 @@ class About:
         return {"K": len(self.keypoint_names), "J": len(self.joint_names), "P": len(self.shape_names)}
 
 
-_ABOUT = tuple(field.name for field in fields(About))
-
-
 def about_model(layout: BodyLayout, **told: Any) -> About:
     """What numbers of a body model mean.
 
@@ -134,8 +120,8 @@ def about_model(layout: BodyLayout, **told: Any) -> About:
         layout: of the model; of its right hand for hands.
         told: other fields of `About`; `keypoint_names` are the model's unless told here.
     """
-    names = ("subject", "rig", "topology", "pose_parameterization", "joint_names", "parents", "shape_names")
-    known: dict[str, Any] = {name: getattr(layout, name) for name in (*names, "keypoint_names", "licence", "credit")}
+    shared = {field.name for field in fields(About)} & {field.name for field in fields(layout)}
+    known: dict[str, Any] = {name: getattr(layout, name) for name in shared}
     return About(model=layout.name, **(known | told))
 
 
@@ -299,8 +285,6 @@ def read_about(text: str) -> About:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("`about` is no table")
-    known: dict[str, Any] = {
-        name: document[name] for name in (field.name for field in fields(About)) if name in document
-    }
+    known: dict[str, Any] = {field.name: document[field.name] for field in fields(About) if field.name in document}
     known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
     return About(**known)
