@@ -28,7 +28,8 @@ from humanpt.scoring.benchmarks import Changes
 from humanpt.scoring.card import Card
 from humanpt.scoring.predictions import PredictionBatch, PredictionLayout, Predictions, write_predictions
 from humanpt.tasks.mesh_recovery import MeshTask
-from tests.commands.test_finetune import COMMON, done, one_line_error
+from tests.commands.results import done, one_line_error
+from tests.commands.test_finetune import COMMON
 from tests.data.labelled.test_densepose_coco import annotation as coco_person
 from tests.data.labelled.test_densepose_coco import write as write_coco
 from tests.data.labelled.written_distances import write_distances

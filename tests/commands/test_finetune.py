@@ -20,6 +20,7 @@ from humanpt.engine.optim import OptimConfig, make_optimizer
 from humanpt.errors import CheckpointError
 from humanpt.models.croco import CroCo, tiny
 from humanpt.tasks.mesh_recovery import MeshSamples, collate, predict
+from tests.commands.results import done, one_line_error
 from tests.data.labelled.written_sets import write_freihand
 from tests.people import made
 
@@ -33,19 +34,6 @@ CPU = torch.device("cpu")
 
 def finetune(task, *words):
     return CliRunner().invoke(app, ["finetune", task, *COMMON, *map(str, words)])
-
-
-def done(result):
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def one_line_error(result, *parts):
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    for part in parts:
-        assert part in lines[0]
 
 
 def pretrained(path, config=SMALL, seed=0):

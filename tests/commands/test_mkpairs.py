@@ -24,6 +24,7 @@ from humanpt.data.image import encode_jpeg
 from humanpt.data.shards import PairSet, ShardReader
 from humanpt.engine.report import Silent
 from tests.clips import write_sound
+from tests.commands.results import one_line_error
 from tests.scenes import figure_box, figure_clip, figure_frames
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +36,6 @@ EASY = ["--set", "pairs.min_motion=0.002", "--set", "pairs.novelty=0"]  # the fi
 
 def mkpairs(*words):
     return CliRunner().invoke(app, ["mkpairs", *QUICK, *map(str, words)])
-
-
-def one_line_error(result, *parts, code=2):
-    """The command ended with one line on stderr that holds the parts, and no traceback."""
-    assert result.exit_code == code, result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    for part in parts:
-        assert part in lines[0]
 
 
 def digests(folder):

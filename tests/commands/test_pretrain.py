@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from humanpt.cli.app import app
 from humanpt.commands import generated_pairs
 from humanpt.data.shards import PairSet
+from tests.commands.results import one_line_error
 from tests.scenes import write_pairs
 
 ROOT = Path(__file__).parents[2]
@@ -29,15 +30,6 @@ SMALL += ["--set", "attention=fused"]  # what is measured may differ from run to
 
 def pretrain(*words):
     return CliRunner().invoke(app, ["pretrain", *SMALL, *map(str, words)])
-
-
-def one_line_error(result, *parts):
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    for part in parts:
-        assert part in lines[0]
 
 
 @pytest.fixture(scope="module")

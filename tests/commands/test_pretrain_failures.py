@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.commands.test_pretrain import one_line_error, pretrain
+from tests.commands.results import one_line_error
+from tests.commands.test_pretrain import pretrain
 from tests.commands.test_pretrain_processes import FOREVER, error_lines, goes_on, start, wait_for_a_save
 from tests.engine.processes import finish
 from tests.scenes import write_pairs

@@ -16,7 +16,8 @@ from humanpt.commands import transfer as command
 from humanpt.data.pairset import PairSet
 from humanpt.pages.transfer import MEAN_POSE, Outcome, summarise, tables_in_markdown, write_transfer_report
 from humanpt.workers import Ended
-from tests.commands.test_finetune import SMALL, done, one_line_error, pretrained
+from tests.commands.results import done, one_line_error
+from tests.commands.test_finetune import SMALL, pretrained
 from tests.data.labelled.written_sets import write_freihand
 from tests.people import made
 
