@@ -199,13 +199,13 @@ def bars_plate(medians: Mapping[Stage, float], rate: float) -> Rgb:
     shown = [stage for stage in STAGES if stage in medians]
     total = medians.get("total", sum(medians[stage] for stage in shown))
     plate: Rgb = np.zeros((_LINE * (len(shown) + 1) + 4, _NAME + _BAR + 62, 3), np.uint8)
-    _write(plate, f"{1000 * total:.0f} ms   {rate:.1f} pictures/s", (4, _LINE - 3))
+    write_line(plate, f"{1000 * total:.0f} ms   {rate:.1f} pictures/s", (4, _LINE - 3))
     for row, stage in enumerate(shown, 1):
         base = _LINE * (row + 1) - 3
         length = round(_BAR * min(1.0, medians[stage] / _FULL))
-        _write(plate, stage, (4, base))
+        write_line(plate, stage, (4, base))
         cv2.rectangle(plate, (_NAME, base - 8), (_NAME + max(1, length), base), _QUIET, -1)
-        _write(plate, f"{1000 * medians[stage]:.1f}", (_NAME + _BAR + 6, base))
+        write_line(plate, f"{1000 * medians[stage]:.1f}", (_NAME + _BAR + 6, base))
     return plate
 
 
@@ -213,7 +213,7 @@ def line_plate(line: str) -> Rgb:
     """A line of text, (h, w, 3) uint8 on black."""
     (width, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
     plate: Rgb = np.zeros((_LINE + 2, width + 8, 3), np.uint8)
-    _write(plate, line, (4, _LINE - 3))
+    write_line(plate, line, (4, _LINE - 3))
     return plate
 
 
@@ -229,5 +229,11 @@ def lay(plate: Rgb, picture: Rgb, top: int) -> None:
     np.maximum(ground // 3, plate[max(0, -top) :][: len(ground), : ground.shape[1]], out=ground)
 
 
-def _write(picture: Rgb, text: str, corner: tuple[int, int]) -> None:
-    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
+def write_line(picture: Rgb, text: str, corner: tuple[int, int], larger: float = 1.0) -> None:
+    """Write a line into a picture (H, W, 3).
+
+    Args:
+        corner: where the line begins and its letters stand, pixels across and down.
+        larger: how many times the usual size.
+    """
+    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * larger, _INK, 1, cv2.LINE_AA)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from humanpt.data.image import Rgb
-from humanpt.live.draw import Drawer
+from humanpt.live.draw import Drawer, write_line
 from humanpt.live.shot import View
 from humanpt.render.overlay import colour_of
 
@@ -22,7 +22,7 @@ GAP, LINE = 6, 15  # pixels between panels, and of a line of text, which grows w
 USUAL = 720  # pixels across
 HIGHEST = 0.45  # of a panel's side, as a share of the picture's height
 SMALLEST = 60  # pixels of a panel's side, to be worth looking at and as wide as its title
-_GROUND, _EMPTY, _INK = (24, 24, 24), (44, 44, 44), (240, 240, 240)
+_GROUND, _EMPTY = (24, 24, 24), (44, 44, 44)
 
 
 class PanelDrawer(Drawer):
@@ -59,13 +59,13 @@ class PanelDrawer(Drawer):
         for group, place in np.ndindex(groups, count):
             left, title = GAP + (group * count + place) * (side + GAP), self._titles[place]
             strip[line : line + side, left : left + side] = _EMPTY
-            _write(strip, title, (left, line - 4), larger)
+            write_line(strip, title, (left, line - 4), larger)
             identity, panels = shown[group] if group < len(shown) else (0, {})
             if title in panels:
                 picture = panels[title][:, ::-1] if mirrored else panels[title]
                 strip[line : line + side, left : left + side] = _resized(picture, side)
                 cv2.rectangle(strip, (left - 1, line - 1), (left + side, line + side), colour_of(identity), 1)
-        _write(strip, self._caption, (GAP, 2 * line + side - 2), larger)
+        write_line(strip, self._caption, (GAP, 2 * line + side - 2), larger)
         return np.vstack((drawn, strip))
 
 
@@ -73,7 +73,3 @@ def _resized(picture: Rgb, side: int) -> Rgb:
     """(S, S, 3) to (side, side, 3); what grows keeps its pixels, so that nobody takes a blur for detail."""
     how = cv2.INTER_AREA if len(picture) > side else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(np.ascontiguousarray(picture), (side, side), interpolation=how), np.uint8)
-
-
-def _write(picture: Rgb, text: str, corner: tuple[int, int], larger: float) -> None:
-    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * larger, _INK, 1, cv2.LINE_AA)

@@ -28,12 +28,13 @@ from humanpt.data.frame import ArrayFrame
 from humanpt.data.image import Rgb
 from humanpt.data.records import Side
 from humanpt.detect.choose import make_detector
-from humanpt.detect.detector import BoxKind, DetectConfig, Detector, Subject
+from humanpt.detect.detector import DetectConfig, Detector, Subject
 from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import project
 from humanpt.geometry.nearest_rotation import nearest_by_singular_values
 from humanpt.live.follow import Floats, FollowConfig, Followed, Follower, box_around
 from humanpt.live.shot import Shot, Stage, Subject3D, View
+from humanpt.live.sides import KINDS
 from humanpt.live.smooth import NEAREST, Meshes, MeshSmoother, Posed, SmoothConfig, Smoother
 from humanpt.models.mesh_heads import ModelPoints
 from humanpt.tasks.mesh_pictures import Recoverer, recover_boxes
@@ -278,7 +279,7 @@ class Pipeline(Finder):
         return tuple(
             Subject3D(
                 identity=person.identity,
-                kind=kind_of_side(self.config.subject, sides[row]),
+                kind=KINDS[sides[row]],
                 score=min(1.0, person.score),
                 box=box_around(seen[row, count:]),
                 keypoints=meshes.keypoints[row].numpy(),
@@ -296,13 +297,6 @@ def thumbnail(picture: Rgb) -> NDArray[np.float32]:
     """(H, W, 3) to a few grey pixels, by which cuts are noticed."""
     small = cv2.resize(picture, THUMBNAIL, interpolation=cv2.INTER_AREA)
     return np.asarray(np.asarray(small, np.float32).mean(axis=-1))
-
-
-def kind_of_side(subject: Subject, side: Side) -> BoxKind:
-    """The kind of a hand or body that was recovered as one of this side."""
-    if subject == "body":
-        return "body"
-    return "hand_left" if side == "left" else "hand_right" if side == "right" else "hand"
 
 
 def _stacked(recovered: Sequence[Recovered]) -> Meshes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from humanpt.data.records import Side
 from humanpt.detect.detector import BoxKind
 
@@ -9,6 +11,9 @@ OPINION = 0.15  # what one opinion counts against all before it
 SURE = 0.75  # mean probability of a side from which it is told, and taken back for the other one
 LEAST = 3  # opinions before any is believed
 SAID_BY_DETECTOR = 0.85  # probability of a side that a detector told
+
+KINDS: Mapping[Side, BoxKind] = {"none": "body", "unknown": "hand", "left": "hand_left", "right": "hand_right"}
+"""The kind of boxes that is of each side."""
 
 
 class SideVotes:
@@ -32,9 +37,7 @@ class SideVotes:
     @property
     def kind(self) -> BoxKind:
         """The same as a kind of boxes."""
-        if self._body:
-            return "body"
-        return "hand" if self._side == "unknown" else "hand_left" if self._side == "left" else "hand_right"
+        return KINDS[self.side]
 
     def vote(self, right: float) -> None:
         """Take in an opinion: the probability that this is a right hand. Of bodies there is none to have."""
