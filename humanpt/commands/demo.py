@@ -23,6 +23,7 @@ from humanpt.commands.pretrained import Pretrained, open_pretrained
 from humanpt.commands.recoverers import choose_network
 from humanpt.config import override, to_dict
 from humanpt.engine.report import Report
+from humanpt.engine.runtime import interruptible
 from humanpt.errors import ConfigError
 from humanpt.live.capture import open_images, open_video, open_webcam
 from humanpt.live.completion import LiveCompletionConfig, about_boxes, open_completion
@@ -166,8 +167,9 @@ def run(
             drawer, about = partial(Drawer, faces), _about(network, source, pipeline.config)
         seen = Seen(source, faces, drawer, about, replace(screens, screen=screen), recording, report)
         loop = Loop(source, pipeline, seen.draw, seen.sinks, drop=source.live or screen != "terminal")
-        seen.begin(loop.stop, record)
-        done = loop.run()
+        with interruptible() as interrupt:  # from here on there is a recording, which must end whole
+            seen.begin(loop.stop, record)
+            done = loop.run(interrupt)
     return _summary(done, source, rates, about, config, seen)
 
 

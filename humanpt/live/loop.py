@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -102,8 +102,12 @@ class Loop:
         self._error: BaseException | None = None
         self._ending = threading.Lock()
 
-    def run(self) -> Summary:
+    def run(self, interrupt: Interrupt | None = None) -> Summary:
         """Go on until the source ends, somebody stops it, or a signal asks to; every thread has ended then.
+
+        Args:
+            interrupt: of an `interruptible` around this, where a signal must not be lost that comes before; None
+                listens for signals from here on.
 
         Raises:
             BaseException: the first error of the source, the pipeline, the drawing or a sink, as it was raised there;
@@ -113,7 +117,7 @@ class Loop:
         self._begun = time.perf_counter()
         capturing = threading.Thread(target=self._guard, args=(self._capture,), name="capture", daemon=True)
         inferring = threading.Thread(target=self._guard, args=(self._infer,), name="inference", daemon=True)
-        with interruptible() as interrupt:
+        with interruptible() if interrupt is None else nullcontext(interrupt) as interrupt:
             for thread in (capturing, inferring):
                 thread.start()
             self._guard(lambda: self._show(interrupt))

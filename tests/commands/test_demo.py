@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import av
@@ -18,6 +24,7 @@ from humanpt.commands.recoverers import choose_network, shipped_weights
 from humanpt.engine.report import Silent
 from humanpt.errors import ConfigError, OutputError
 from humanpt.live.people_file import read_people
+from tests.commands.results import done, one_line_error
 
 HAND_CLIP = Path(__file__).parents[2] / "examples" / "clips" / "hand" / "human_hand_video.mp4"
 FRAMES = 24
@@ -25,19 +32,6 @@ FRAMES = 24
 
 def demo(*words):
     return CliRunner().invoke(app, ["demo", *map(str, words)])
-
-
-def done(result):
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def refused(result, *parts):
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    for part in parts:
-        assert part in lines[0]
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +172,13 @@ def test_options_that_stand_alone_take_their_usual_value(monkeypatch):
     ],
 )
 def test_what_cannot_work_is_one_line(words, parts):
-    refused(demo("--hand", *words), *parts)
+    one_line_error(demo("--hand", *words), *parts)
 
 
 def test_a_folder_with_a_recording_is_refused_and_stays(recorded, clip):
     summary, out = recorded
     before = Path(summary["files"]["people.npz"]).read_bytes()
-    refused(demo("--video", clip, "--hand", "--record", out), "recording already")
+    one_line_error(demo("--video", clip, "--hand", "--record", out), "recording already")
     assert Path(summary["files"]["people.npz"]).read_bytes() == before
 
 
@@ -194,7 +188,7 @@ def test_a_port_in_use_is_one_line_unless_nobody_asked_for_it(clip, tmp_path, mo
     other = serve.PageServer(faces={}, controls=serve.Controls({}, lambda: None), port=0)
     try:
         words = ("--video", clip, "--hand", "--serve", other.port, "--record", tmp_path / "out")
-        refused(demo(*words), f"127.0.0.1:{other.port}")
+        one_line_error(demo(*words), f"127.0.0.1:{other.port}")
         assert not (tmp_path / "out").exists()
         monkeypatch.setattr(serve, "PORT", other.port)
         with pytest.raises(OutputError):
@@ -203,6 +197,39 @@ def test_a_port_in_use_is_one_line_unless_nobody_asked_for_it(clip, tmp_path, mo
         assert summary["shown"] > 0
     finally:
         other.close()
+
+
+@pytest.mark.parametrize("written", ["about.json", "timestamp.npy"], ids=["as it is opened", "with its first picture"])
+def test_ctrl_c_ends_a_recording_whole_and_the_page_is_there_meanwhile(tmp_path, written):
+    words = ["--video", HAND_CLIP, "--hand", "--record", tmp_path / "out", "--serve", "0", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "humanpt", "demo", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+    )
+    told = ""
+    for line in process.stderr:
+        told += line
+        if "http://127.0.0.1:" in line:
+            break
+    address = "http://127.0.0.1:" + told.split("http://127.0.0.1:")[1].split()[0].split("/")[0]
+    with urllib.request.urlopen(address, timeout=60) as page:
+        assert b"humanpt demo" in page.read()
+    columns = tmp_path / "out" / "unfinished"
+    first = columns / "people" / written
+    deadline = time.monotonic() + 120
+    while not (first.exists() and first.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    summary = json.loads(out)
+    assert summary["stopped_by"] == "SIGINT"
+    assert len(read_people(tmp_path / "out").timestamp) == summary["shown"] >= (written == "timestamp.npy")
+    assert not columns.exists()
 
 
 def test_settings_that_cannot_be_are_refused():
