@@ -19,7 +19,8 @@ from humanpt.live.shot import View
 KEYS: dict[str, Action] = {"r": "record", "s": "snapshot", "m": "mirror"}
 """The key of each action; q and Esc end the demo."""
 
-_END = (ord("q"), 27)
+_END = ("q", "\x1b")
+_WIDEST, _HIGHEST = 1280, 800  # pixels of the window at first, as OpenCV does not say how large the screen is
 _TOLD_FOR = 4.0  # seconds that the answer to a key stays on the window
 _PROBE = "import cv2; cv2.namedWindow('humanpt'); cv2.destroyAllWindows()"
 _PATIENCE = 20.0  # seconds for a window to open
@@ -55,15 +56,18 @@ class Window:
         self._title, self._controls, self._stop = title, controls, stop
         self._drawn: Rgb | None = None
         self._line, self._until = "", 0.0
-        try:
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # Qt misses fonts, which are not used here
+        try:  # without Qt's own tool bar and its keys
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error:
             raise OutputError("no window can be opened here; --serve shows the demo on a page instead") from None
 
     def show(self, view: View, drawn: Rgb) -> None:
         """Show a picture, (H, W, 3) uint8 RGB, and do what was typed since the last one."""
         if self._drawn is None:
-            cv2.resizeWindow(self._title, drawn.shape[1], drawn.shape[0])
+            height, width = drawn.shape[:2]
+            scale = min(1.0, _WIDEST / width, _HIGHEST / height)
+            cv2.resizeWindow(self._title, round(scale * width), round(scale * height))
         self._drawn = drawn
         self._update(self._controls.status().trouble)
 
@@ -80,13 +84,20 @@ class Window:
             line = trouble or (self._line if time.monotonic() < self._until else "")
             recording = self._controls.status().recording
             cv2.imshow(self._title, cv2.cvtColor(_told(self._drawn, line, recording), cv2.COLOR_RGB2BGR))
-        key = cv2.waitKey(1)
-        closed = self._drawn is not None and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
-        if closed or key & 0xFF in _END:
+        code = cv2.waitKey(1)
+        key = chr(code & 0xFF).lower() if code >= 0 else ""
+        if key in _END or (self._drawn is not None and not self._open()):
             self._stop()
-        elif key >= 0 and (action := KEYS.get(chr(key & 0xFF).lower())) in self._controls.names:
+        elif (action := KEYS.get(key)) in self._controls.names:
             assert action is not None
             self._line, self._until = self._controls.do(action)[1], time.monotonic() + _TOLD_FOR
+
+    def _open(self) -> bool:
+        """Whether the window is still there."""
+        try:
+            return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
+        except cv2.error:  # with its last window closed, OpenCV's Qt knows of none
+            return False
 
 
 def _told(drawn: Rgb, line: str, recording: bool) -> Rgb:

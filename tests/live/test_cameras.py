@@ -1,6 +1,7 @@
 """Cameras of this machine as sources: missing, unplugged in mid-run, with broken pictures. The device is a made one."""
 
 import itertools
+import re
 import sys
 import threading
 from types import SimpleNamespace
@@ -237,6 +238,12 @@ def test_a_file_is_no_camera(tmp_path):
     clip.write_bytes(b"...")
     with pytest.raises(InputError, match="give it to --video"):
         open_webcam(str(clip))
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_folder_and_no_name_are_no_cameras(name):
+    with pytest.raises(InputError, match=f"^'{re.escape(name)}': no camera's name; "):
+        open_webcam(name)
 
 
 def test_opencv_says_nothing_of_its_own(capfd):

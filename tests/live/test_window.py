@@ -86,7 +86,12 @@ def test_keys_do_what_there_is_to_do_and_other_keys_nothing(desktop, program):
     assert program.stops == 0
 
 
-@pytest.mark.parametrize("key", ["q", "\x1b"])
+def test_a_large_picture_opens_a_window_that_fits_a_screen(desktop, program):
+    program.window.show(view(), np.zeros((1920, 1080, 3), np.uint8))
+    assert desktop.size == (450, 800)
+
+
+@pytest.mark.parametrize("key", ["q", "Q", "\x1b"])
 def test_q_and_escape_end_the_demo(desktop, program, key):
     desktop.keys = [key]
     program.window.show(view(), GREY)
@@ -97,6 +102,16 @@ def test_closing_the_window_ends_the_demo(desktop, program):
     program.window.show(view(), GREY)
     assert program.stops == 0
     desktop.open = False
+    program.window.show(view(), GREY)
+    assert program.stops == 1
+
+
+def test_closing_the_window_ends_the_demo_where_opencv_then_knows_of_no_window(desktop, program, monkeypatch):
+    def forgotten(title, which):
+        raise cv2.error("NULL guiReceiver (please create a window)")  # Qt
+
+    program.window.show(view(), GREY)
+    monkeypatch.setattr(cv2, "getWindowProperty", forgotten)
     program.window.show(view(), GREY)
     assert program.stops == 1
 
