@@ -7,9 +7,8 @@ stand for them, and the file says which.
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -31,10 +30,10 @@ from humanpt.detect.heatmap import OwnDetector
 from humanpt.errors import InputError
 from humanpt.live.exported import METADATA, OnnxGraph
 from humanpt.models.graph import Graph
+from humanpt.models.onnx_export import to_onnx, tracing
 from humanpt.tasks.mesh_pictures import ROOM, assumed_intrinsics
 
 GraphLayout = Literal["onnx", "torchscript"]
-OPSET = 17
 CROPS = 8
 """Crops that an export is held against its original on."""
 CLIPS: Mapping[Subject, str] = {"hand": "hand/*.mp4", "body": "pose2sim_single/videos/*.mp4"}
@@ -125,7 +124,7 @@ def add_meaning(temporary: Path, to: GraphLayout, text: str) -> None:
         onnx.helper.set_model_props(model, {METADATA: text})
         onnx.save(model, str(temporary))
         return
-    with _old_ways():
+    with tracing():
         module = torch.jit.load(str(temporary), map_location="cpu")  # type: ignore[no-untyped-call]
         torch.jit.save(module, str(temporary), _extra_files={f"{METADATA}.json": text})
 
@@ -135,21 +134,13 @@ def as_text(meaning: Mapping[str, Any]) -> str:
     return json.dumps(meaning, separators=(",", ":"))
 
 
-@contextmanager
-def _old_ways() -> Iterator[None]:
-    """TorchScript, which torch calls old; and tracing, which warns of every size that never changes."""
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _given(graph: Graph, trial: Trial, count: int | None = None) -> tuple[Tensor, ...]:
     given = (trial.pictures, trial.cameras)[: len(graph.inputs)]
     return tuple(torch.from_numpy(array[:count]) for array in given)
 
 
 def _to_torchscript(temporary: Path, graph: Graph, trial: Trial) -> Run:
-    with _old_ways():
+    with tracing():
         traced = torch.jit.trace(graph, _given(graph, trial, 2), check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, str(temporary))
         module: Any = torch.jit.load(str(temporary), map_location="cpu")  # type: ignore[no-untyped-call]
@@ -166,29 +157,10 @@ def _to_onnx(temporary: Path, graph: Graph, trial: Trial) -> Run:
         import onnx  # noqa: F401 - its absence is told before the work
     except ImportError:
         raise InputError("--to onnx: ONNX is not installed; pip install 'humanpt[onnx]'") from None
-    names = list(graph.inputs)
-    with _old_ways():
-        torch.onnx.register_custom_op_symbolic("aten::mT", _transposed, OPSET)  # type: ignore[attr-defined]
-        torch.onnx.export(
-            graph,
-            _given(graph, trial, 2),
-            str(temporary),
-            dynamo=False,  # torch.export takes minutes for what this takes seconds
-            input_names=names,
-            output_names=list(graph.outputs),
-            dynamic_axes={name: {0: "batch"} for name in (*names, *graph.outputs)},
-            opset_version=OPSET,
-        )
+    temporary.write_bytes(to_onnx(graph, _given(graph, trial, 2)))
     session = OnnxGraph(temporary)
 
     def again(trial: Trial) -> Found:
-        found = session(trial.pictures, trial.cameras if "intrinsics" in names else None)
-        return {name: torch.from_numpy(value) for name, value in found.items()}
+        return session(*_given(graph, trial))
 
     return again
-
-
-def _transposed(graph: Any, matrix: Any) -> Any:
-    """The last two axes of a tensor swapped, in ONNX; its exporter does not know `mT`."""
-    rank = matrix.type().dim()
-    return graph.op("Transpose", matrix, perm_i=[*range(rank - 2), rank - 1, rank - 2])

@@ -18,7 +18,7 @@ from humanpt.commands.finetune_network import load_finetuned
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device
 from humanpt.live.exported import OnnxRecoverer
-from humanpt.live.recoverer import Recoverer, TorchRecoverer
+from humanpt.live.recoverer import Recoverer, quickest
 from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics
 
@@ -46,12 +46,12 @@ def open_recoverer(
         InputError: if a licensed body model that it needs is missing.
     """
     if run.suffix == ".onnx":
-        return OnnxRecoverer(run, threads)
+        return OnnxRecoverer(run, threads or torch.get_num_threads())
     if threads is not None:
         torch.set_num_threads(threads)
     config, network, header = load_finetuned(run, choose_device(device), MESH_KINDS)
     assert isinstance(config, FinetuneMeshConfig)
-    return TorchRecoverer(cast("MeshNetwork", network), config.task, _name_of(run), header.provenance.ledger, precision)
+    return quickest(cast("MeshNetwork", network), config.task, _name_of(run), header.provenance.ledger, precision)
 
 
 def open_plain(run: Path, *, device: str = "auto") -> Recoverer:

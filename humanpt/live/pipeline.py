@@ -21,8 +21,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humanpt.body.anny import AnnyModel
-from humanpt.body.anny_quick import QuickAnny
 from humanpt.body.skeletons import ROOTS
 from humanpt.data.frame import ArrayFrame
 from humanpt.data.image import Rgb
@@ -31,12 +29,10 @@ from humanpt.detect.choose import make_detector
 from humanpt.detect.detector import DetectConfig, Detector, Subject
 from humanpt.errors import ConfigError
 from humanpt.geometry.cameras import project
-from humanpt.geometry.nearest_rotation import nearest_by_singular_values
 from humanpt.live.follow import Floats, FollowConfig, Followed, Follower, box_around
 from humanpt.live.shot import Shot, Stage, Subject3D, View
 from humanpt.live.sides import KINDS
 from humanpt.live.smooth import NEAREST, Meshes, MeshSmoother, Posed, SmoothConfig, Smoother
-from humanpt.models.mesh_heads import ModelPoints
 from humanpt.tasks.mesh_pictures import Recoverer, recover_boxes
 
 WEAKER = 0.45
@@ -150,14 +146,12 @@ def open_pipeline(
         InputError: if its file is missing or of another kind.
     """
     detector, config = detector_for(replace(config, subject=recoverer.subject), detect)
-    names, body = list(recoverer.keypoint_names), recoverer.body
-    if isinstance(body, AnnyModel):
-        body = QuickAnny(body, nearest_by_singular_values)
+    names = list(recoverer.keypoint_names)
     return Pipeline(
         partial(recover_boxes, recoverer),
         detector,
         config,
-        posed=None if recoverer.config.free else ModelPoints(body, recoverer.subject),
+        posed=recoverer.points,
         root=[names.index(name) for name in ROOTS[recoverer.subject]],
         smoother=smoother,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from humanpt.geometry.nearest_rotation import nearest_by_arithmetic
 from humanpt.models.graph import IMAGE, Graph
-from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction
-from humanpt.models.mesh_inference import for_inference
+from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction, ModelPoints
+from humanpt.models.mesh_inference import for_inference, quick_points
 from humanpt.models.vit import normalise
 
 INPUTS = {
@@ -57,8 +59,32 @@ class MeshGraph(Graph):
         return tuple(getattr(found, name) for name in self.outputs)
 
 
+class PointsGraph(Graph):
+    """A body model alone, its root at the origin.
+
+    Args:
+        points: the model; it stays as it is.
+    """
+
+    inputs: Mapping[str, str] = {name: OUTPUTS[name] for name in ("shape", "pose")}
+    outputs: Mapping[str, str] = {
+        "keypoints": "(B, K, 3) metres from the root",
+        "vertices": "(B, V, 3) metres from the root",
+        "shift": "(B, 3) that brought the root to the origin, metres",
+    }
+
+    def __init__(self, points: ModelPoints) -> None:
+        super().__init__()
+        self.points = quick_points(points, nearest_by_arithmetic)
+
+    def forward(self, shape: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `inputs` and `outputs` say."""
+        keypoints, vertices, shift = self.points(shape, pose)
+        return keypoints, vertices, shift
+
+
 class ParameterGraph(Graph):
-    """What a mesh network gives its body model, without that: for models whose numbers may not be handed on.
+    """What a mesh network gives its body model, without that.
 
     Args:
         network: of a model's parameters; it stays as it is.

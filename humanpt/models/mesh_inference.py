@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from humanpt.body.anny import AnnyModel
 from humanpt.body.anny_quick import QuickAnny
 from humanpt.geometry.nearest_rotation import nearest_by_singular_values
-from humanpt.models.mesh_heads import MeshNetwork
+from humanpt.models.mesh_heads import MeshNetwork, ModelPoints
 from humanpt.models.vit import PatchEmbed
 
 
@@ -28,9 +28,17 @@ def for_inference(
     quick = deepcopy(network).eval().requires_grad_(False)
     quick.nearest = nearest
     quick.head.pool = CellMeans(quick.head.grid, quick.head.cells)
-    if isinstance(quick.body, AnnyModel):
-        quick.points.body = QuickAnny(quick.body, nearest)
+    quick.points = quick_points(quick.points, nearest)
     return quick
+
+
+def quick_points(points: ModelPoints, nearest: Callable[[Tensor], Tensor] = nearest_by_singular_values) -> ModelPoints:
+    """The same body model, quick with few people at once if there is such a form; arguments as for `for_inference`."""
+    body = points.body
+    if not isinstance(body, AnnyModel):
+        return points
+    quick = QuickAnny(deepcopy(body).cpu(), nearest).to(body.canonical.device)
+    return ModelPoints(quick, body.layout.subject)
 
 
 class CellMeans(nn.Module):

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import cv2
@@ -32,7 +33,8 @@ from humanpt.data.pairs import PairConfig
 from humanpt.data.records import Side
 from humanpt.data.turned_crops import TurnedCrop, take_crop, turned_crop
 from humanpt.geometry.cameras import project
-from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction
+from humanpt.models.mesh_heads import MeshNetwork, MeshPrediction, ModelPoints
+from humanpt.models.mesh_inference import quick_points
 from humanpt.models.vit import normalise
 from humanpt.tasks.mesh_config import MeshConfig
 from humanpt.tasks.mesh_placing import placed
@@ -67,6 +69,11 @@ class Recoverer(Protocol):
     @property
     def keypoint_names(self) -> tuple[str, ...]:
         """Names of the key points."""
+        ...
+
+    @property
+    def points(self) -> ModelPoints | None:
+        """The body model on the CPU, quick with few at once, for who changes poses; None without its parameters."""
         ...
 
     @property
@@ -141,6 +148,11 @@ class NetworkRecoverer:
         self.image_size = network.trunk.config.image_size
         self.keypoint_names = tuple(network.keypoint_names)
         self.body = network.body if _is_on_cpu(network) else deepcopy(network.body).cpu()
+
+    @cached_property
+    def points(self) -> ModelPoints | None:
+        """See `Recoverer`."""
+        return None if self.config.free else quick_points(ModelPoints(self.body, self.subject))
 
     @torch.inference_mode()
     def __call__(self, crops: NDArray[np.uint8], intrinsics: Floats) -> MeshPrediction:

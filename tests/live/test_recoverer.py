@@ -9,7 +9,9 @@ from torch.testing import assert_close
 
 from humanpt.body.model import load_body_model
 from humanpt.errors import ConfigError
-from humanpt.live.recoverer import TorchRecoverer, recover_boxes
+from humanpt.live import recoverer
+from humanpt.live.exported import RuntimeRecoverer
+from humanpt.live.recoverer import TorchRecoverer, quickest, recover_boxes
 from humanpt.models.conv_trunk import ConvTrunk, ConvTrunkConfig
 from humanpt.models.croco import tiny
 from humanpt.models.mesh_heads import MeshNetwork
@@ -29,6 +31,20 @@ def network(config, trunk=None):
     return made.requires_grad_(False)
 
 
+def by_torch(net, config):
+    return TorchRecoverer(net, config, precision="fp32")
+
+
+def by_runtime(net, config):
+    pytest.importorskip("onnx", reason="ONNX is the extra onnx")
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is the extra onnx")
+    return RuntimeRecoverer(net, config, threads=1)
+
+
+FORMS = [by_torch, by_runtime]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "config",
     [
@@ -39,9 +55,11 @@ def network(config, trunk=None):
         MeshConfig(subject="body", model="anny-body-small"),
     ],
 )
-def test_the_quick_form_answers_as_the_network_does(config):
+def test_the_quick_form_answers_as_the_network_does(config, form):
     net = network(config)
-    quick, plain = TorchRecoverer(net, config, precision="fp32"), NetworkRecoverer(net, config)
+    quick, plain = form(net, config), NetworkRecoverer(net, config)
+    assert quick.keypoint_names == plain.keypoint_names
+    assert quick.body.layout.name == config.model
     for one, other in zip(
         recover_boxes(quick, PICTURE, CAMERA, BOXES, ["right", "left"]),
         recover_boxes(plain, PICTURE, CAMERA, BOXES, ["right", "left"]),
@@ -51,7 +69,32 @@ def test_the_quick_form_answers_as_the_network_does(config):
         assert_close(one.pixels, other.pixels, atol=2e-3, rtol=0)
         assert one.right == (None if other.right is None else pytest.approx(other.right, abs=1e-5))
         for name in ("pose", "shape", "transl"):
-            assert_close(getattr(one, name), getattr(other, name), atol=5e-6, rtol=1e-6)
+            assert_close(getattr(one, name), getattr(other, name), atol=3e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_its_body_model_gives_the_mesh_of_other_poses(form):
+    config = MeshConfig()
+    net = network(config)
+    rng = np.random.default_rng(0)
+    shape = net.body.sample_shape(rng, 3)
+    pose = net.body.identity_pose(3)
+    pose[:, 5] = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.5, 0.1], [0.5, 0.0, 0.2], [-0.1, -0.2, 0.0]]))
+    for found, wanted in zip(form(net, config).points(shape, pose), net.points(shape, pose), strict=True):
+        assert_close(found, wanted, atol=5e-6, rtol=1e-6)
+
+
+def test_networks_of_free_vertices_have_no_body_model_to_ask():
+    config = MeshConfig(free=True)
+    assert [form(network(config), config).points for form in FORMS] == [None, None]
+
+
+def test_where_onnx_runtime_is_missing_torch_computes(monkeypatch):
+    config = MeshConfig()
+    monkeypatch.setattr(recoverer, "find_spec", lambda name: None)
+    assert quickest(network(config), config, "network", {}, "fp32").runtime == "torch"
+    monkeypatch.undo()
+    assert quickest(network(config), config, "network", {}, "bf16").runtime == "torch"
 
 
 def test_bfloat16_moves_meshes_little_and_is_what_was_asked_for():
@@ -76,11 +119,11 @@ def test_parameters_give_the_vertices_of_either_hand():
 
 def test_a_hand_taken_for_a_left_one_is_a_right_one_with_the_rest_of_the_probability():
     config = MeshConfig(side=True)
-    recoverer = NetworkRecoverer(network(config), config)
+    asked = NetworkRecoverer(network(config), config)
     flipped = np.ascontiguousarray(PICTURE[:, ::-1])
     mirrored = BOXES[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [159, 0, 159, 0]
-    right = recover_boxes(recoverer, PICTURE, CAMERA, BOXES, ["right"] * 2)
-    left = recover_boxes(recoverer, flipped, CAMERA, mirrored, ["left"] * 2)
+    right = recover_boxes(asked, PICTURE, CAMERA, BOXES, ["right"] * 2)
+    left = recover_boxes(asked, flipped, CAMERA, mirrored, ["left"] * 2)
     for one, other in zip(right, left, strict=True):
         assert one.right == pytest.approx(1 - other.right, abs=1e-5)
 
