@@ -198,9 +198,13 @@ def show_benchmark(measured: dict[str, Any]) -> None:
     """Stages, and ratios measured in the same run."""
     print_line(
         f"{measured['clip']}: {counted(measured['frames'], 'frame')} of {measured['width']} x {measured['height']}, "
-        f"{measured['network']} on {measured['device']}, {measured['precision']}"
+        f"{measured['network']} by {measured['runtime']} on {measured['device']}, {measured['precision']}"
     )
     show_stages(measured["stages"])
-    print_line(f"whole pipeline: {measured['frames_per_second']:.1f} frames a second, one after the other")
+    ways = {"one frame after the other": measured, "capture, inference and drawing at once": measured["overlapped"]}
+    for told, way in ways.items():
+        print_line(
+            f"whole pipeline, {told}: {way['frames_per_second']:.1f} frames a second, "
+            f"{way['over_parts']:.2f} times the time of detection and network alone"
+        )
     print_line(f"network: {measured['against_eager']:.2f} times as fast as the same network in plain eager fp32")
-    print_line(f"whole pipeline: {measured['over_parts']:.2f} times the time of detection and network alone")

@@ -120,6 +120,8 @@ def test_a_benchmark_tells_every_stage_and_two_ratios(clip):
     for spread in measured["stages"].values():
         assert 0 <= spread["p50"] <= spread["p95"]
     assert measured["over_parts"] > 1
+    assert measured["overlapped"]["frames_per_second"] > 0
+    assert measured["overlapped"]["over_parts"] > 0
     assert measured["against_eager"] > 0
     assert measured["width"], measured["height"] == (480, 270)
 
