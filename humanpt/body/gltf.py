@@ -1,10 +1,11 @@
-"""Moving people as a .glb file (glTF 2.0 in one piece): meshes, bones, one animation each, and the camera.
+"""Moving people as a .glb file (glTF 2.0 in one piece): meshes, bones, one animation of all, and the camera.
 
 glTF has y up and z towards the viewer: points are OpenCV's times diag(1, -1, -1), and the camera, at the origin, looks
 along -z as its cameras do. Units are metres and seconds. Bones stand as in the first key; their frames are the identity
 in the model's reference pose, so a bone's rotation is the pose's, with its y and z turned over. Whoever is away for a
-while is shrunk to nothing, which glTF has viewers skip. Every share of a bone in a point is kept, in as many sets of
-four as it takes, the largest first: readers that know only the first set lose the smallest.
+while is shrunk to nothing, which glTF has viewers skip. All move in one animation, each at times of their own: of
+several, Blender would play one alone. Every share of a bone in a point is kept, in as many sets of four as it takes,
+the largest first: readers that know only the first set lose the smallest.
 
 Letters: T keys, V vertices, F triangles, J joints, S sets of four shares.
 
@@ -36,6 +37,7 @@ COMPONENTS = {"u1": 5121, "u2": 5123, "u4": 5125, "f4": 5126}
 SHAPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 VERTICES, INDICES = 34962, 34963
 SKIN = {"baseColorFactor": [0.78, 0.58, 0.48, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.8}
+ANIMATION = "recording"
 NEAR = 0.01
 """Metres from the camera at which it begins to see."""
 
@@ -224,9 +226,9 @@ def _animate(
     quats: NDArray[np.float32],
     places: NDArray[np.floating],
 ) -> None:
-    """One animation: the root's place, every bone that turns, and when the whole is to be seen."""
-    samplers: list[dict[str, Any]] = []
-    channels: list[dict[str, Any]] = []
+    """Add to the one animation: the root's place, every bone that turns, and when the whole is to be seen."""
+    (animation,) = scene.parts.setdefault("animations", [{"name": ANIMATION, "samplers": [], "channels": []}])
+    samplers, channels = animation["samplers"], animation["channels"]
 
     def drive(node: int, what: str, times: int, values: NDArray[Any], how: str = "LINEAR") -> None:
         samplers.append({"input": times, "output": scene.array(values, "f4"), "interpolation": how})
@@ -243,7 +245,6 @@ def _animate(
             moments, sizes = np.append(0, moments), np.append(0, sizes)
         when = scene.array(moments, "f4", bounds=True)
         drive(armature, "scale", when, np.repeat(sizes[:, None], 3, axis=1), "STEP")
-    scene.put("animations", {"name": mover.name, "samplers": samplers, "channels": channels})
 
 
 def quaternions(pose: NDArray[np.floating]) -> NDArray[np.float32]:

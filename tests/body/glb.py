@@ -37,7 +37,15 @@ class Glb:
         return next(node for node in self.json["nodes"] if node["name"] == name and kind in node)
 
     def animation(self, name):
-        return next(animation for animation in self.json["animations"] if animation["name"] == name)
+        """The part of the one animation that moves somebody: channels, and the sampler of each in the same order."""
+        (everybody,) = self.json["animations"]
+        skin = self.json["skins"][self.node(name)["skin"]]
+        nodes = {*skin["joints"], skin["skeleton"]}
+        channels = [channel for channel in everybody["channels"] if channel["target"]["node"] in nodes]
+        return {
+            "channels": channels,
+            "samplers": [everybody["samplers"][channel["sampler"]] for channel in channels],
+        }
 
     def shares(self, name):
         """(V, J) how much of each joint of the skin is in each vertex."""
@@ -61,8 +69,7 @@ class Glb:
         local = [[node.get(part, unset) for part, unset in still.items()] for node in self.json["nodes"]]
         animation = self.animation(name)
         now = None
-        for channel in animation["channels"]:
-            sampler = animation["samplers"][channel["sampler"]]
+        for channel, sampler in zip(animation["channels"], animation["samplers"], strict=True):
             times, values = self.array(sampler["input"]), self.array(sampler["output"])
             path = channel["target"]["path"]
             if path == "scale":
