@@ -61,10 +61,10 @@ def run(run: Path, to: Layout, out: Path | None, report: Report, *, half: bool =
         ConfigError: if `half` is asked for of another layout.
         OutputError: if `out` exists or cannot be written.
     """
+    if half and to != "safetensors":
+        raise ConfigError(f"--half rounds weights alone; leave it out of --to {to}, or take --to safetensors")
     if to in ("onnx", "torchscript", "safetensors"):
         return export_network.run(run, to, out, report, half=half)
-    if half:
-        raise ConfigError(f"--half rounds weights alone; leave it out of --to {to}, or take --to safetensors")
     start = read_start(run)
     path = start.file.path
     if start.header is None or start.config is None:

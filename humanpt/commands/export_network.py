@@ -28,7 +28,7 @@ from humanpt.config import to_dict
 from humanpt.engine.checkpoint import Header, read_header
 from humanpt.engine.report import Report
 from humanpt.engine.weight_files import sha256
-from humanpt.errors import CheckpointError, ConfigError, OutputError
+from humanpt.errors import CheckpointError, OutputError
 from humanpt.files import whole_file
 from humanpt.live.exported import METADATA
 from humanpt.models.classes import ClassesNetwork
@@ -81,7 +81,7 @@ def run(run: Path, to: NetworkLayout, out: Path | None, report: Report, *, half:
         to: `onnx` for ONNX Runtime and its kin; `torchscript` for `torch.jit.load`, which is code as well as weights;
             `safetensors` for the weights alone of fine-tuning, which humanpt reads as it reads a checkpoint.
         out: the file to write; None names it, such as mesh.onnx or mesh.pt, beside the checkpoint.
-        half: whether the matrices and kernels of weights alone are rounded to float16: half the size.
+        half: whether the matrices and kernels of `safetensors` are rounded to float16: half the size.
 
     Returns:
         The summary: what was written, from what, and how much it differs.
@@ -89,12 +89,9 @@ def run(run: Path, to: NetworkLayout, out: Path | None, report: Report, *, half:
     Raises:
         CheckpointError: if there is no such checkpoint, it is of a kind that this layout does not know, or the export
             answers otherwise than the original.
-        ConfigError: if `half` is asked for of another layout.
         InputError: if ONNX Runtime or ONNX is missing.
         OutputError: if `out` exists or cannot be written.
     """
-    if half and to != "safetensors":
-        raise ConfigError(f"--half rounds weights alone; leave it out of --to {to}, or take --to safetensors")
     path = checkpoint_of(run)
     opened = _open(path, to)
     out = out or path.with_name(opened.stem + SUFFIXES[to])
@@ -107,7 +104,7 @@ def run(run: Path, to: NetworkLayout, out: Path | None, report: Report, *, half:
         wanted = opened.answers(opened.network, trial)
         if to == "safetensors":
             again = _to_safetensors(temporary, path, opened, half)
-            meaning["weights"] = "float16 matrices and kernels, the rest float32" if half else "float32"
+            meaning["weights"] = _types(temporary)
         else:
             graph = opened.graph()
             again = write_graph(temporary, to, graph, trial)
@@ -289,6 +286,13 @@ def _to_safetensors(temporary: Path, path: Path, opened: Opened, half: bool) -> 
     save_file(tensors, temporary, metadata)
     network = load_finetuned(temporary, torch.device("cpu"))[1]
     return lambda trial: opened.answers(network, trial)
+
+
+def _types(temporary: Path) -> str:
+    """What the numbers of a file of weights are stored in, for a person."""
+    with safe_open(temporary, framework="pt") as file:
+        found = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    return "float16 matrices and kernels, the rest float32" if "F16" in found else "float32"
 
 
 def _add_to_weights(temporary: Path, text: str) -> None:

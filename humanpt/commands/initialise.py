@@ -167,7 +167,7 @@ def read_start(init: Path) -> Start:
         if any(name.startswith("blocks.") for name in names) and "patch_embed.proj.weight" in names:
             return Start(file=file, weights=from_vit(file.weights, file.saved_with), header=None)
     except ValueError as error:
-        raise CheckpointError(f"{path}: {error}; start from another file") from None
+        raise CheckpointError(f"{path}: {error}; take another file") from None
     raise CheckpointError(
         f"{path}: not one of its weights ({', '.join(list(names)[:3])}, ...) is of a network known here; give a "
         "checkpoint of humanpt, naver/croco, DUSt3R, MAE or a timm ViT"
@@ -182,7 +182,8 @@ def _our_own(file: WeightFile, header: Header) -> Start:
         task = saved.get("task")
         values, prefix = task.get("model") if isinstance(task, Mapping) else None, "model."
     tensors = {name.removeprefix(prefix): value for name, value in file.weights.items() if name.startswith(prefix)}
-    if not isinstance(values, Mapping) or "enc_dim" not in values:
+    trained = any(name.startswith("encoder.") for name in tensors)  # not if the trunk is a convolutional one
+    if not isinstance(values, Mapping) or "enc_dim" not in values or not trained:
         raise ValueError(f"it was trained by the recipe {header.provenance.recipe}, whose network has no such encoder")
     config = from_dict(CroCoConfig, values, str(file.path))
     weights = Weights(

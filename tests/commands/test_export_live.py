@@ -9,17 +9,29 @@ from torch.testing import assert_close
 
 from humanpt.commands import export, export_graph
 from humanpt.commands.finetune_families import FAMILIES
-from humanpt.commands.recoverers import open_plain, open_recoverer
+from humanpt.commands.recoverers import open_plain, open_recoverer, shipped_weights
 from humanpt.config import to_dict
 from humanpt.engine.average import Averaged
 from humanpt.engine.checkpoint import Provenance, save_checkpoint
 from humanpt.engine.optim import OptimConfig, make_optimizer
 from humanpt.engine.report import Silent
+from humanpt.errors import CheckpointError
 from humanpt.models.mesh_heads import MeshPrediction
 from humanpt.recipes.finetune import finetune_recipe
 from humanpt.tasks.mesh_pictures import assumed_intrinsics
 
 SIZE = 96
+
+
+def test_shipped_networks_say_how_they_are_stored_and_have_no_layout_of_a_vit(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_graph, "found_crops", lambda subject, size: [])
+    shipped = shipped_weights("hand")
+    written = export.run(shipped, "safetensors", tmp_path / "again.safetensors", Silent())
+    assert "float16" in written["weights"]
+    for layout in ("timm", "croco"):
+        with pytest.raises(CheckpointError, match="has no such encoder"):
+            export.run(shipped, layout, tmp_path / layout, Silent())
+    assert [path.name for path in tmp_path.iterdir()] == ["again.safetensors"]
 
 
 @pytest.mark.slow

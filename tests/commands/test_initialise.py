@@ -256,7 +256,7 @@ def test_networks_of_other_kinds_are_refused(tmp_path):
     save_file({"conv1.weight": torch.ones(3)}, tmp_path / "resnet.safetensors")
     refused(tmp_path / "resnet.safetensors", tiny(), "conv1.weight")
     torch.save({"model": random_tensors(tiny()), "croco_kwargs": {"pos_embed": "sine"}}, tmp_path / "odd.pth")
-    refused(tmp_path / "odd.pth", tiny(), "sine", "start from another file")
+    refused(tmp_path / "odd.pth", tiny(), "sine", "take another file")
 
 
 class Malice:
