@@ -141,7 +141,8 @@ def evenly(times: Array, pose: Tensor, root: Array) -> tuple[float, Tensor, Arra
     if len(times) < 2:
         return STILL_RATE, pose, root
     steps = np.diff(times)
-    usual = np.abs(steps - np.median(steps)) < np.median(steps) / 2  # neither absences nor hiccups
+    middle = np.sort(steps)[(len(steps) - 1) // 2]  # one of them, as a mean of two may be like none
+    usual = np.abs(steps - middle) < middle / 2  # neither absences nor hiccups
     step = float(steps[usual].mean())  # the median alone would add up the rounding of a film's clock
     wanted = times[0] + step * np.arange(round((times[-1] - times[0]) / step) + 1)
     if len(wanted) == len(times) and np.abs(wanted - times).max() < EVEN * step:

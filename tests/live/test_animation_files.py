@@ -1,6 +1,7 @@
 """Evenly spaced frames out of pictures that come when they come."""
 
 import numpy as np
+import pytest
 import torch
 
 from humanpt.geometry.rotations import geodesic_distance, rotvec_to_rotmat
@@ -33,6 +34,13 @@ def test_uneven_times_follow_the_same_movement():
     pose, root = turning(wanted[inside])
     assert geodesic_distance(found[inside], pose).max() < 1e-6
     np.testing.assert_allclose(places[inside], root, atol=1e-9)
+
+
+@pytest.mark.parametrize("times", [(0, 0.1, 0.133), (0, 0.033, 0.2), (0, 0.03, 0.06, 0.26, 0.46), (0, 5)])
+def test_few_frames_with_as_many_pauses_as_steps_have_a_rate_too(times):
+    rate, pose, _ = evenly(np.array(times), *turning(np.array(times)))
+    assert min(np.diff(times)) <= 1 / rate <= max(np.diff(times))
+    assert len(pose) >= 2
 
 
 def test_a_single_frame_has_some_rate():
