@@ -36,6 +36,7 @@ _RECENT = 90  # views that a median is taken of: a few seconds
 _CALM = 5  # views between two looks at the medians
 _FULL = 0.1  # seconds that fill a bar
 _BAR, _LINE, _NAME, _MARGIN = 72, 15, 58, 6  # pixels: a full bar, a line of text, room for a name, the border
+_USUAL = 720  # pixels across; text grows with what is wider
 _INK, _QUIET = (240, 240, 240), (90, 176, 240)
 
 
@@ -140,7 +141,7 @@ class Drawer:
         self._shells = {kind: Shell(np.asarray(of_kind)) for kind, of_kind in faces.items()}
         self._times = RecentTimes()
         self._told: Mapping[Stage, float] | None = None  # what the plates say; they are made anew when that changes
-        self._line: str | None = None
+        self._line: tuple[str, int] | None = None  # and the width of the picture
 
     def __call__(self, view: View) -> Rgb:
         """Draw a view.
@@ -172,9 +173,9 @@ class Drawer:
                 self._told = self._times.medians
                 self._bars_plate = bars_plate(self._told, self._times.rate)
             lay(self._bars_plate, drawn, _MARGIN)
-        if self._line != view.shot.camera.line:
-            self._line = view.shot.camera.line
-            self._line_plate = line_plate(self._line)
+        line = view.shot.camera.line, drawn.shape[1]
+        if self._line != line:
+            self._line, self._line_plate = line, line_plate(*line)
         lay(self._line_plate, drawn, len(drawn) - _MARGIN - len(self._line_plate))
         return drawn
 
@@ -209,12 +210,37 @@ def bars_plate(medians: Mapping[Stage, float], rate: float) -> Rgb:
     return plate
 
 
-def line_plate(line: str) -> Rgb:
-    """A line of text, (h, w, 3) uint8 on black."""
-    (width, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
-    plate: Rgb = np.zeros((_LINE + 2, width + 8, 3), np.uint8)
-    write_line(plate, line, (4, _LINE - 3))
+def line_plate(line: str, width: int) -> Rgb:
+    """A line of text, broken where the picture ends, in letters that grow with wide pictures.
+
+    Args:
+        line: what is told.
+        width: of the picture, pixels.
+
+    Returns:
+        (h, w, 3) uint8 writing on black.
+    """
+    larger = larger_by(width)
+    rows = [""]
+    for word in line.split():
+        longer = f"{rows[-1]} {word}".strip()
+        fits = _width(longer, larger) + 2 * _MARGIN + 8 <= width
+        rows = [*rows[:-1], longer] if fits or not rows[-1] else [*rows, word]
+    step = round(_LINE * larger)
+    plate: Rgb = np.zeros((step * len(rows) + 2, max(_width(row, larger) for row in rows) + 8, 3), np.uint8)
+    for number, row in enumerate(rows, 1):
+        write_line(plate, row, (4, step * number - 3), larger)
     return plate
+
+
+def larger_by(width: int) -> float:
+    """How many times as large as usual text is in a picture that is so many pixels wide."""
+    return max(1.0, width / _USUAL)
+
+
+def _width(text: str, larger: float) -> int:
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * larger, 1)
+    return int(width)
 
 
 def lay(plate: Rgb, picture: Rgb, top: int) -> None:

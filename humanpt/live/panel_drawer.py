@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 
 from humanpt.data.image import Rgb
-from humanpt.live.draw import Drawer, write_line
+from humanpt.live.draw import Drawer, larger_by, write_line
 from humanpt.live.shot import View
 from humanpt.render.overlay import colour_of
 
-GAP, LINE = 6, 15  # pixels between panels, and of a line of text, which grows with what is wider than this:
-USUAL = 720  # pixels across
+GAP, LINE = 6, 15  # pixels between panels, and of a line of text, which grows with wide pictures
 HIGHEST = 0.45  # of a panel's side, as a share of the picture's height
 SMALLEST = 60  # pixels of a panel's side, to be worth looking at and as wide as its title
 _GROUND, _EMPTY = (24, 24, 24), (44, 44, 44)
@@ -50,7 +49,7 @@ class PanelDrawer(Drawer):
         mirrored, drawn = self.mirrored, super().__call__(view)
         height, width = drawn.shape[:2]
         count = len(self._titles)
-        larger = max(1.0, width / USUAL)
+        larger = larger_by(width)
         line = round(LINE * larger)
         groups = max(1, min(self._groups, (width - GAP) // (count * (SMALLEST + GAP))))
         side = max(1, min(((width - GAP) // groups - GAP * count) // count, round(HIGHEST * height)))

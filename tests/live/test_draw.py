@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from humanpt.geometry.cameras import project
-from humanpt.live.draw import Drawer, RecentTimes, Shell, called, faces_of, mirrored_boxes, rims_of
+from humanpt.live.draw import Drawer, RecentTimes, Shell, called, faces_of, line_plate, mirrored_boxes, rims_of
 from humanpt.render.overlay import colour_of, draw_mesh
 from tests.live.views import HEIGHT, INTRINSICS, WIDTH, model, subject, view
+
+LINE = "focal length 1280 px, assumed (the longer side): distances scale with it"
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,21 @@ def test_mirrored_boxes_hold_the_mirrored_pixels():
 def test_the_focal_line_is_on_every_picture(hands):
     drawer = Drawer(hands, bars=False)
     assumed, given = drawer(view()), drawer(view(focal_from="given"))
-    assert (assumed[:-30] == 90).all()
-    assert (assumed[-30:] != given[-30:]).any()
+    assert (assumed[:-50] == 90).all()
+    assert (assumed[-50:] != given[-50:]).any()
+
+
+@pytest.mark.parametrize(("width", "rows"), [(96, 5), (240, 2), (720, 1)])
+def test_the_focal_line_is_broken_where_the_picture_ends(width, rows):
+    plate = line_plate(LINE, width)
+    assert plate.shape[1] <= width
+    assert len(plate) >= 15 * rows
+
+
+def test_the_focal_line_grows_with_wide_pictures():
+    (low, narrow), (high, wide) = (line_plate(LINE, width).shape[:2] for width in (720, 2160))
+    assert high > 2.5 * low
+    assert wide > 2.5 * narrow
 
 
 def test_bars_tell_how_long_the_parts_take(hands):
