@@ -58,6 +58,12 @@ def pictures_in(folder: Path, endings: Sequence[str] = PICTURE_ENDINGS) -> list[
     return [path for path in _entries(folder) if path.suffix.lower() in endings and not path.is_dir()]
 
 
+def such_as(folder: Path) -> str:
+    """What a line that asks for another path may add: the first video or folder of pictures below; else nothing."""
+    first = next(_search(folder, set()), None)
+    return "" if first is None else f", such as {first}"
+
+
 def _expand(source: Path, *, in_list: bool = False) -> Iterator[tuple[Path, str]]:
     """The clips that one input stands for, with their names relative to it."""
     if not exists(source):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanpt.data.clips import OTHER_PICTURE_ENDINGS, PICTURE_ENDINGS, pictures_in
+from humanpt.data.clips import OTHER_PICTURE_ENDINGS, PICTURE_ENDINGS, pictures_in, such_as
 from humanpt.data.frame import ArrayFrame, Clip, Frame
 from humanpt.errors import InputError
 
@@ -30,7 +30,9 @@ class FolderClip(Clip):
         # Pictures of kinds that OpenCV may not read keep their places too: a gap is named, and nothing moves up.
         self._pictures = pictures_in(path, PICTURE_ENDINGS + OTHER_PICTURE_ENDINGS)
         if not self._pictures:
-            raise InputError(f"{path}: a folder without pictures; name a video file in it, or a folder of frames")
+            raise InputError(
+                f"{path}: a folder without pictures; name a video file in it, or a folder of frames{such_as(path)}"
+            )
         readable = (rgb for rgb in map(_read, self._pictures) if rgb is not None)
         first = next(readable, None)
         if first is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from humanpt.data.clips import OTHER_PICTURE_ENDINGS, PICTURE_ENDINGS, pictures_in
+from humanpt.data.clips import OTHER_PICTURE_ENDINGS, PICTURE_ENDINGS, pictures_in, such_as
 from humanpt.data.image import read_image
 from humanpt.errors import InputError
 from humanpt.live.shot import Shot
@@ -35,7 +35,9 @@ class PictureSource(Source):
         # Pictures of kinds that OpenCV may not read are named when they are left out.
         self._pictures = [path] if path.is_file() else pictures_in(path, PICTURE_ENDINGS + OTHER_PICTURE_ENDINGS)
         if not self._pictures:
-            raise InputError(f"{path}: a folder without pictures; name a folder in which pictures lie directly")
+            raise InputError(
+                f"{path}: a folder without pictures; name a folder in which pictures lie directly{such_as(path)}"
+            )
         self.count = len(self._pictures)
 
     def shots(self) -> Shots:  # noqa: D102 - as in Source
