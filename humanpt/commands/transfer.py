@@ -42,7 +42,7 @@ from humanpt.data.split import spread
 from humanpt.engine.loop import LAST
 from humanpt.engine.report import Report, Silent
 from humanpt.engine.run_folder import sole_writer
-from humanpt.engine.runtime import STOPPERS, Interrupt
+from humanpt.engine.runtime import Interrupt, heard_stoppers
 from humanpt.engine.weight_files import sha256
 from humanpt.errors import ConfigError, InputError, OutputError
 from humanpt.files import write_json, write_whole
@@ -350,7 +350,7 @@ def _stoppable(jobs: int) -> Iterator[Interrupt]:
                 run.join(max(0.0, until - time.monotonic()))
         raise KeyboardInterrupt
 
-    before = {stopper: signal.signal(stopper, stop) for stopper in STOPPERS}
+    before = {stopper: signal.signal(stopper, stop) for stopper in heard_stoppers()}
     try:
         yield interrupt
     finally:

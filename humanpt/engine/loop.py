@@ -45,7 +45,7 @@ BEST = "best.safetensors"
 LOG = "log.jsonl"
 
 BestBy: TypeAlias = Literal["held-out loss", "training loss"]
-Stopper: TypeAlias = Literal["SIGINT", "SIGTERM", "SIGUSR1"]
+Stopper: TypeAlias = Literal["SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"]
 
 Watch: TypeAlias = Callable[[Mapping[str, float]], Sequence[str]]
 """Given every line of the log, `step` included; returns warnings in words."""

@@ -184,8 +184,9 @@ def deterministic_on_cpu(device: torch.device) -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory = fill_before  # type: ignore[attr-defined]
 
 
-STOPPERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""Ctrl-C; what torchrun, Slurm and most others end a program with; and Slurm's warning that a job's time is short."""
+STOPPERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C; what torchrun, Slurm and most others end a program with; Slurm's warning that a job's time is short; and the
+end of the terminal, which `nohup` has programs ignore."""
 
 
 class Interrupt:
@@ -212,13 +213,18 @@ def interruptible() -> Iterator[Interrupt]:
             raise KeyboardInterrupt
         interrupt.signal = number
 
-    before = {stopper: signal.signal(stopper, note) for stopper in STOPPERS}
+    before = {stopper: signal.signal(stopper, note) for stopper in heard_stoppers()}
     try:
         yield interrupt
     finally:
         for stopper, handler in before.items():
             standard = signal.default_int_handler if stopper == signal.SIGINT else signal.SIG_DFL
             signal.signal(stopper, standard if handler is None else handler)
+
+
+def heard_stoppers() -> tuple[signal.Signals, ...]:
+    """All of `STOPPERS`, but not the end of the terminal where the program was started to outlive it."""
+    return tuple(one for one in STOPPERS if one.name != "SIGHUP" or signal.getsignal(one) != signal.SIG_IGN)
 
 
 def leave_signals_to_the_parent(worker: int = 0) -> None:
