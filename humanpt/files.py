@@ -97,9 +97,9 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutputError(
             f"{path}: cannot be written ({reason}); what was finished before is intact; "
-            "make room and go on with --resume, or choose another --out"
+            "make room and go on with --resume, or choose another place to write to"
         )
-    return OutputError(f"{path}: cannot be written ({reason}); choose another folder with --out")
+    return OutputError(f"{path}: cannot be written ({reason}); choose another place to write to")
 
 
 def _sync(path: Path) -> None:

@@ -8,11 +8,22 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from humanpt.cli.options import Device, Hand, Json, Overrides, subject_of
+from humanpt.cli.options import Device, Json, Overrides, subject_of
 from humanpt.cli.runs import given
+from humanpt.errors import ConfigError
 
 MAY_STAND_ALONE = {"--webcam": "0", "--serve": "auto"}
 """Options that may come without a value, and the value that they have then."""
+SCREEN = {"serve", "host", "terminal", "mirror"}
+RECORDED = {"record", "vertices", "obj", "once"}
+IDLE_BESIDE = {
+    "finish": {"webcam", "video", "images", "hand", "model", "task", "reference", "detector", "smooth", "focal"}
+    | {"benchmark", "target_fps", "device", "overrides", *SCREEN, *RECORDED},
+    "benchmark": {"webcam", "video", "images", "task", "reference", "focal", "target_fps", *SCREEN, *RECORDED},
+    "terminal": {"serve", "host", "mirror"},
+    "webcam": {"once"},
+}
+"""Options that have no effect beside another one, which says so instead of leaving them unheard."""
 
 
 class DemoCommand(TyperCommand):
@@ -30,6 +41,7 @@ class DemoCommand(TyperCommand):
 
 
 def demo(
+    ctx: typer.Context,
     webcam: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +54,10 @@ def demo(
     images: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Pictures, each for itself; or one.", show_default=False)
     ] = None,
-    hand: Hand = False,
+    hand: Annotated[
+        bool | None,
+        typer.Option("--hand/--body", help="Hands, or whole people.", show_default="as --model, else people"),
+    ] = None,
     model: Annotated[
         list[Path] | None,
         typer.Option(
@@ -129,6 +144,8 @@ def demo(
     from humanpt.live.recorder import RecordConfig
     from humanpt.live.seen import Screens
 
+    _refuse_idle(ctx)
+    subject = None if hand is None else subject_of(hand)
     changes = [
         *given({"pipeline.detector": detector, "pipeline.smooth.method": smooth}),
         *(overrides or []),
@@ -146,7 +163,7 @@ def demo(
 
         with Bars() as report:
             measured = demo_benchmark.run(
-                benchmark, command.DemoConfig(), changes, model or [], report, subject=subject_of(hand), device=device
+                benchmark, command.DemoConfig(), changes, model or [], report, subject=subject, device=device
             )
         (print_json if json else show_benchmark)(measured)
         return
@@ -168,7 +185,7 @@ def demo(
             model or [],
             screens,
             report,
-            subject=subject_of(hand),
+            subject=subject,
             task=task,
             reference=reference,
             record=record,
@@ -178,6 +195,17 @@ def demo(
             device=device,
         )
     (print_json if json else show_demo)(summary)
+    if summary["trouble"]:
+        raise typer.Exit(2)
+
+
+def _refuse_idle(ctx: typer.Context) -> None:
+    """Refuse what would have no effect beside other options."""
+    parts = {str(part.name): part.opts[0] for part in ctx.command.params}
+    named = {name for name in parts if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    for option in named & IDLE_BESIDE.keys():
+        for idle in sorted(named & IDLE_BESIDE[option]):
+            raise ConfigError(f"{parts[idle]} has no effect beside {parts[option]}; leave one of them out")
 
 
 def _port(text: str | None) -> int:

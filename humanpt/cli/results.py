@@ -175,7 +175,7 @@ def show_demo(summary: dict[str, Any]) -> None:
         f"({summary['rate']:.1f} a second), {summary['dropped']} dropped; by {summary['network']}"
     )
     show_stages(summary["stages"])
-    for line in (*summary["focal"], *summary["damage"]):
+    for line in summary["damage"]:
         print_line(line)
     if summary["trouble"]:
         print_line(summary["trouble"])

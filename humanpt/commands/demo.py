@@ -100,7 +100,7 @@ def run(
     screens: Screens,
     report: Report,
     *,
-    subject: Subject = "body",
+    subject: Subject | None = None,
     task: Literal["mesh", "completion"] = "mesh",
     reference: Path | None = None,
     record: Path | None = None,
@@ -119,7 +119,7 @@ def run(
             humanpt.
         screens: where it is seen.
         report: told what a person should know, and figures where there is no other screen.
-        subject: hands or bodies, for the network that comes with humanpt.
+        subject: hands or bodies; None takes what the first of `models` knows, or bodies.
         task: meshes, or masked completion by a pre-trained run, the one of `models`.
         reference: the picture that helps completion; None takes a moment ago.
         record: folder of a recording that begins at once; None leaves recording to the buttons.
@@ -138,38 +138,42 @@ def run(
     cv2.setNumThreads(1)
     torch.set_num_threads(config.threads)
     screen = screens.settled(files_alone=record is not None and origin.webcam is None)
-    network: Pretrained | Recoverer
     rates = dict[str, float]()
     if task == "completion":
         recording = _without_meshes(recording or RecordConfig(), target)
-        network = _pretrained(models, config.precision, device)
     elif reference is not None:
         raise ConfigError(f"--reference {reference}: is for --task completion; meshes need none")
-    else:
-        network, rates = choose_network(models, subject, target, config.precision, device, report)
+    # The source is opened before the network, which takes longer: what is wrong with it is told at once.
     with closing(origin.open(shown=screen != "terminal", loop=not (once or record))) as source:
         config = replace(config, pipeline=_for_source(config.pipeline, origin, source))
         pipeline: Callable[[Shot], View]
         drawer: Callable[..., Drawer]
-        if isinstance(network, Pretrained):
+        if task == "completion":
+            pretrained = _pretrained(models, config.precision, device)
             pipeline, drawer = open_completion(
-                network.task,
-                network.subject,
+                pretrained.task,
+                pretrained.subject,
                 config.pipeline,
                 config.completion,
                 reference=reference,
-                precision=network.precision,
+                precision=pretrained.precision,
             )
             faces: Faces = {}
-            about = about_boxes(network.subject, network=network.name, source=source.name, ledger=network.ledger)
+            told = {"network": pretrained.name, "source": source.name, "ledger": pretrained.ledger}
+            about = about_boxes(pretrained.subject, **told)
         else:
+            network, rates = choose_network(models, subject, target, config.precision, device, report)
             pipeline, faces = open_pipeline(network, config.pipeline), faces_of(network.body)
             drawer, about = partial(Drawer, faces), _about(network, source, pipeline.config)
         seen = Seen(source, faces, drawer, about, replace(screens, screen=screen), recording, report)
         loop = Loop(source, pipeline, seen.draw, seen.sinks, drop=source.live or screen != "terminal")
         with interruptible() as interrupt:  # from here on there is a recording, which must end whole
             seen.begin(loop.stop, record)
-            done = loop.run(interrupt)
+            try:
+                done = loop.run(interrupt)
+            except BaseException:
+                seen.tell_recorded()
+                raise
     return _summary(done, source, rates, about, config, seen)
 
 

@@ -53,7 +53,7 @@ def run(
     models: Sequence[Path],
     report: Report,
     *,
-    subject: Subject = "body",
+    subject: Subject | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Measure.
@@ -103,7 +103,7 @@ def run(
         raise InputError(f"{clip}: nobody was found after its first {WARM} frames; measure on another clip")
     overlapped = open_pipeline(recoverer, replace(config.pipeline, clip=clip.name))
     rate = _overlapped(open_video(clip), overlapped, drawer)
-    plain = open_plain(models[0] if models else shipped_weights(subject), device=device)
+    plain = open_plain(models[0] if models else shipped_weights(recoverer.subject), device=device)
     return {
         "command": "demo benchmark",
         "version": __version__,

@@ -17,6 +17,7 @@ from humanpt.commands.finetune_families import FAMILIES, MeshFamily
 from humanpt.commands.finetune_network import load_finetuned
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device
+from humanpt.errors import ConfigError
 from humanpt.live.exported import OnnxRecoverer
 from humanpt.live.recoverer import Recoverer, quickest
 from humanpt.models.mesh_heads import MeshNetwork
@@ -24,6 +25,8 @@ from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics
 
 SHIPPED = Path(__file__).parent.parent / "live" / "weights"
 TRIALS, SPARE = 8, 0.6  # forward passes that tell a network's time; share of a frame's time that it may take
+
+PEOPLE: dict[Subject, str] = {"hand": "hands", "body": "people"}
 
 MESH_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if isinstance(FAMILIES[kind], MeshFamily))
 
@@ -69,13 +72,13 @@ def open_plain(run: Path, *, device: str = "auto") -> Recoverer:
 
 
 def choose_network(
-    models: Sequence[Path], subject: Subject, target: float | None, precision: str, device: str, report: Report
+    models: Sequence[Path], subject: Subject | None, target: float | None, precision: str, device: str, report: Report
 ) -> tuple[Recoverer, dict[str, float]]:
     """Open the network: the first that keeps a rate, where one is wanted.
 
     Args:
         models: the best first; without any, and after all where a rate is wanted, the one that comes with humanpt.
-        subject: for that one.
+        subject: of the network; None takes that of the first, or bodies.
         target: frames per second; None takes the first.
         precision, device: as for `open_recoverer`.
         report: told which was taken.
@@ -84,25 +87,35 @@ def choose_network(
         The network, and by name how many crops a second each that was tried takes here.
 
     Raises:
-        CheckpointError, ConfigError, InputError: as `open_recoverer`.
+        CheckpointError, InputError: as `open_recoverer`.
+        ConfigError: as there, or if a network is of the other subject.
     """
-    candidates = [*models, *([] if models and target is None else [shipped_weights(subject)])]
-    if target is None:
-        return open_recoverer(candidates[0], device=device, precision=precision), {}
-    rates = dict[str, float]()
+    if target is None and len(models) > 1:
+        raise ConfigError("several --model want --target-fps, by which one of them is chosen; name one, or a rate")
     tried: list[Recoverer] = []
-    for path in candidates:
-        tried.append(open_recoverer(path, device=device, precision=precision))
-        rates[str(path)] = 1 / _time_of(tried[-1])
-        if rates[str(path)] * SPARE >= target:
-            report.note(f"{path}: {rates[str(path)]:.0f} crops a second here, enough for {target:g} frames a second")
-            return tried[-1], rates
-    fastest = int(np.argmax(list(rates.values())))
+    rates = dict[str, float]()
+    for path in (*models, None):
+        if path is None:
+            path = shipped_weights(subject or (tried[0].subject if tried else "body"))
+        network = open_recoverer(path, device=device, precision=precision)
+        if subject not in (None, network.subject):
+            raise ConfigError(
+                f"--{subject}: {network.name} knows {PEOPLE[network.subject]}; leave out --{subject}, or name another"
+            )
+        if target is None:
+            return network, {}
+        tried.append(network)
+        rates[network.name] = 1 / _time_of(network)
+        if rates[network.name] * SPARE >= target:
+            crops = f"{rates[network.name]:.0f} crops a second here"
+            report.note(f"{network.name}: {crops}, enough for {target:g} frames a second")
+            return network, rates
+    fastest = tried[int(np.argmax(list(rates.values())))]
     report.note(
-        f"no network keeps {target:g} frames a second here; {candidates[fastest]} is the fastest with "
-        f"{rates[str(candidates[fastest])]:.0f} crops a second"
+        f"no network keeps {target:g} frames a second here; going on with the fastest, {fastest.name}: "
+        f"{rates[fastest.name]:.0f} crops a second"
     )
-    return tried[fastest], rates
+    return fastest, rates
 
 
 def _name_of(run: Path) -> str:

@@ -122,8 +122,8 @@ class CameraSource(Source):
         now = time.perf_counter()
         self._lost_since = now if self._lost_since is None else self._lost_since
         if now - self._lost_since >= self._patience:
-            self.status = f"{self.name}: no picture for {now - self._lost_since:.0f} s ({reason}); {self._what_next}"
-            raise SourceLost(self.status)
+            seconds, self.status = now - self._lost_since, None  # as the error tells it
+            raise SourceLost(f"{self.name}: no picture for {seconds:.0f} s ({reason}); {self._what_next}")
         self.status = f"{self.name}: no picture ({reason}); trying again"
         self._closed.wait(self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)

@@ -246,7 +246,7 @@ def write_people(path: Path, people: People) -> None:
         np.savez(stream, format=np.array(FORMAT), about=np.array(about), **arrays)
 
 
-def read_people(path: Path) -> People:
+def read_people(path: str | Path) -> People:
     """Read a file, or what a recording that was killed left.
 
     Args:
@@ -255,6 +255,7 @@ def read_people(path: Path) -> People:
     Raises:
         InputError: if it is missing, damaged, of another kind or of a newer version.
     """
+    path = Path(path)
     if path.is_dir():
         whole = path / PEOPLE
         if whole.exists():

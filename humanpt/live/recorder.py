@@ -18,6 +18,7 @@ import json
 import shutil
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -141,12 +142,22 @@ class Recorder:
                     self._video.close()
             except (OSError, av.FFmpegError) as error:
                 self._stop(error)
+        if not self.frames and not self.trouble:
+            self._remove()
+            return self.files
         try:  # without the lock, as the demo goes on meanwhile
             self.files = finish_recording(self.folder, self._report)
         except HumanptError as error:
-            self.trouble = str(error)
+            self.trouble = " ".join(filter(None, (self.trouble, str(error))))
             self._report.note(str(error))
         return self.files
+
+    def _remove(self) -> None:
+        """Leave nothing of a recording without a picture, which would only be in the way of the next."""
+        shutil.rmtree(unfinished(self.folder))
+        for folder in (self.folder / OBJ, self.folder):
+            with suppress(OSError):  # it is not there, or there are other things in it
+                folder.rmdir()
 
     def _stop(self, error: Exception) -> None:
         """Say once why no more is recorded."""
@@ -189,8 +200,10 @@ def finish_recording(folder: Path, report: Report | None = None) -> dict[str, Pa
     rest = unfinished(folder)
     try:
         config = RecordConfig(**json.loads((rest / CONFIG).read_text()))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no unfinished recording in it; name the folder that --record was given") from None
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{rest}: holds no unfinished recording ({error}); there is nothing to finish") from None
+        raise InputError(f"{rest / CONFIG}: cannot be read ({error}); there is nothing to finish") from None
     people = read_spool(spool_of(folder))
     names = []
     try:

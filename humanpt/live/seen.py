@@ -16,6 +16,7 @@ from humanpt.live.controls import Action, Controls, Status
 from humanpt.live.draw import Drawer, Faces
 from humanpt.live.loop import Sink
 from humanpt.live.people_file import About
+from humanpt.live.people_spool import unfinished
 from humanpt.live.recorder import RecordConfig, Recorder
 from humanpt.live.recordings import Recordings
 from humanpt.live.shot import View
@@ -108,12 +109,23 @@ class Seen:
         try:
             if record is not None:
                 self.recorder = Recorder(record, self._about, self._recording, self._report)
-                self.sinks.append(FilmSink(self.recorder, self._film))
+                alone = self._screens.screen == "terminal"
+                self.sinks.append(FilmSink(self.recorder, self._film, stop if alone else None))
         except HumanptError:
             for sink in (*self.sinks, *screens):
                 sink.close()
             raise
         self.sinks.extend(screens)
+
+    def tell_recorded(self) -> None:
+        """After an error: say where the recording is."""
+        if self.recorder is None:
+            return
+        if self.recorder.files:
+            self._report.note("recorded before that: " + ", ".join(map(str, self.recorder.files.values())))
+        elif unfinished(self.recorder.folder).exists():
+            folder = self.recorder.folder
+            self._report.note(f"{folder}: its files are not made yet; make them: humanpt demo --finish {folder}")
 
     def _opened(self, stop: Callable[[], None]) -> list[Sink]:
         """The screen, if there is one."""
@@ -165,15 +177,25 @@ class Seen:
 
 
 class FilmSink:
-    """A sink that records what is drawn for films."""
+    """A sink that records what is drawn for films.
 
-    def __init__(self, recorder: Recorder, film: Callable[[View, Rgb], Rgb]) -> None:
-        self._recorder, self._film = recorder, film
+    Args:
+        recorder: writes.
+        film: gives the picture of the film for a view and what is drawn of it for the screen.
+        stop: asked to end the demo when no more can be recorded; None where somebody looks on.
+    """
+
+    def __init__(
+        self, recorder: Recorder, film: Callable[[View, Rgb], Rgb], stop: Callable[[], None] | None = None
+    ) -> None:
+        self._recorder, self._film, self._stop = recorder, film, stop
 
     def show(self, view: View, drawn: Rgb) -> None:
         """Record a frame."""
         if not self._recorder.trouble:
             self._recorder.show(view, self._film(view, drawn))
+        elif self._stop is not None:
+            self._stop()
 
     def close(self) -> None:
         """End the recording."""

@@ -7,6 +7,7 @@ or gone, holds up the pipeline; a picture is encoded once for all viewers, and n
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import secrets
 import socket
@@ -249,9 +250,9 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         told = getattr(error, "strerror", None) or str(error)
-        raise OutputError(
-            f"{host}:{port}: the page cannot be served there ({told.lower()}); name another port, or 0 for any free one"
-        ) from None
+        here = not isinstance(error, socket.gaierror) and getattr(error, "errno", None) != errno.EADDRNOTAVAIL
+        other = "another port, or 0 for any free one" if here else "an address of this machine by --host"
+        raise OutputError(f"{host}:{port}: the page cannot be served there ({told.lower()}); name {other}") from None
 
 
 def _url(host: str, port: int, token: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -170,11 +171,41 @@ def test_options_that_stand_alone_take_their_usual_value(monkeypatch):
         (["--video", HAND_CLIP, "--serve", "70000"], ["70000", "port"]),
         (["--video", HAND_CLIP, "--focal", "-1"], ["focal length"]),
         (["--video", HAND_CLIP, "--detector", "outo", "--terminal"], ["did you mean auto"]),
-        (["--finish", "nowhere"], ["nowhere"]),
+        (["--finish", "nowhere"], ["nowhere: no unfinished recording"]),
+        (["--video", HAND_CLIP, "--body", "--model", shipped_weights("hand")], ["--body", "knows hands"]),
+        (["--video", HAND_CLIP, "--model", "a", "--model", "b"], ["--target-fps"]),
     ],
 )
 def test_what_cannot_work_is_one_line(words, parts):
-    one_line_error(demo("--hand", *words), *parts)
+    one_line_error(demo(*words), *parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "idle"),
+    [
+        (["--finish", "a", "--video", "b"], "--video has no effect beside --finish"),
+        (["--benchmark", "a", "--record", "b"], "--record has no effect beside --benchmark"),
+        (["--webcam", "--once"], "--once has no effect beside --webcam"),
+        (["--terminal", "--serve"], "--serve has no effect beside --terminal"),
+        (["--terminal", "--no-mirror"], "--mirror has no effect beside --terminal"),
+    ],
+)
+def test_options_that_would_go_unheard_are_refused(words, idle):
+    one_line_error(demo(*words), idle)
+
+
+def test_a_folder_of_folders_names_one_that_works(tmp_path):
+    (tmp_path / "frames" / "one").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "frames" / "one" / "0.png"), np.zeros((32, 32, 3), np.uint8))
+    for option in ("--video", "--images"):
+        one_line_error(demo(option, tmp_path), f"such as {tmp_path / 'frames' / 'one'}")
+
+
+def test_the_network_tells_whose_it_is():
+    taken, _ = choose_network([shipped_weights("hand")], None, None, "fp32", "cpu", Silent())
+    assert taken.subject == "hand"
+    taken, _ = choose_network([], None, None, "fp32", "cpu", Silent())
+    assert taken.subject == "body"
 
 
 def test_a_folder_with_a_recording_is_refused_and_stays(recorded, clip):
@@ -182,6 +213,25 @@ def test_a_folder_with_a_recording_is_refused_and_stays(recorded, clip):
     before = Path(summary["files"]["people.npz"]).read_bytes()
     one_line_error(demo("--video", clip, "--hand", "--record", out), "recording already")
     assert Path(summary["files"]["people.npz"]).read_bytes() == before
+
+
+def test_a_full_disk_ends_the_command_with_what_to_do(clip, tmp_path):
+    out = tmp_path / "out"
+    words = ["--video", clip, "--hand", "--record", out, "--vertices", "--json"]
+    process = subprocess.run(
+        [sys.executable, "-m", "humanpt", "demo", *map(str, words)],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY)),
+    )
+    assert process.returncode == 2, process.stderr
+    summary = json.loads(process.stdout)
+    assert "recording stopped after" in summary["trouble"]
+    assert f"humanpt demo --finish {out}" in summary["trouble"]
+    assert summary["stopped_by"] == "stop"  # nobody looks, so there is nothing to go on for
+    finished = done(demo("--finish", out, "--json"))
+    assert len(read_people(out).timestamp) > 0
+    assert set(finished["files"]) >= {"people.npz", "overlay.mp4"}
 
 
 def test_a_port_in_use_is_one_line_unless_nobody_asked_for_it(clip, tmp_path, monkeypatch):
@@ -230,8 +280,11 @@ def test_ctrl_c_ends_a_recording_whole_and_the_page_is_there_meanwhile(tmp_path,
     assert process.returncode == 0
     summary = json.loads(out)
     assert summary["stopped_by"] == "SIGINT"
-    assert len(read_people(tmp_path / "out").timestamp) == summary["shown"] >= (written == "timestamp.npy")
     assert not columns.exists()
+    if summary["shown"] or written == "timestamp.npy":
+        assert len(read_people(tmp_path / "out").timestamp) == summary["shown"]
+    else:
+        assert not (tmp_path / "out").exists()
 
 
 def test_settings_that_cannot_be_are_refused():

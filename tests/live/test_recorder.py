@@ -205,10 +205,14 @@ def test_nobody_in_view_is_a_recording(tmp_path):
     assert notes.lines == []
 
 
-def test_no_picture_at_all_is_a_recording(tmp_path):
-    recorder = record(tmp_path, [])
-    assert sorted(recorder.files) == ["people.npz"]
-    assert recorder.trouble is None
+def test_no_picture_at_all_leaves_nothing_in_the_way_of_the_next_recording(tmp_path):
+    recorder = record(tmp_path / "out", [], obj=True)
+    assert (recorder.files, recorder.trouble) == ({}, None)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    record(tmp_path / "mine", [])
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("pictures", [0, 1, 2])
@@ -360,6 +364,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_program(tmp_path, what_fills
         for one in views:
             recorder.show(one, random.integers(0, 256, (120, 160, 3), dtype=np.uint8))
         recorder.close()
+        assert all(line.partition(";")[0] in recorder.trouble for line in notes.lines)
         say(recorder.frames)
         for line in notes.lines:
             say(line)
