@@ -142,7 +142,7 @@ def test_determinism_ends_with_its_block():
     assert torch.are_deterministic_algorithms_enabled() == before
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
 def test_slurms_and_torchruns_signals_are_only_noted_however_many(name):
     before = signal.getsignal(getattr(signal, name))
     with interruptible() as interrupt:
@@ -159,3 +159,14 @@ def test_the_first_ctrl_c_is_noted_and_the_second_raises():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_was_started_to_outlive_its_terminal_does():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with interruptible() as interrupt:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interrupt.asked
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
