@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humanpt.render.rasterize import seen_values, vertex_normals
+from humanpt.render.rasterize import vertex_normals
+from humanpt.render.zbuffer import seen_faces
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -81,7 +82,7 @@ def draw_mesh(
     joined = torch.cat([f + int(first) for f, first in zip(sides, counts[:-1], strict=True)])
     facing = vertex_normals(joined, vertices)[0, :, 2]
     height, width, _ = picture.shape
-    seen = seen_values(vertices, joined, intrinsics.float()[None], height, width, facing, cull=cull)
+    seen = seen_faces(vertices, joined, intrinsics.float()[None], height, width, facing, cull=cull)
     pixel, face, facing = (found.cpu() for found in seen)
     paint = opacity * _paints(colours if colours is not None else [colour_of(i) for i in range(len(meshes))])
     tone = facing.abs_().clamp_(max=1).mul_(_TONES - 1).round_().long()

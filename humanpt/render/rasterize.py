@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from humanpt.geometry.cameras import project
-from humanpt.render.zbuffer import MAX_FACES, NEAR, nearest_depths, nearest_faces, seen_faces
+from humanpt.render.zbuffer import MAX_FACES, NEAR, nearest_depths, nearest_faces
 
 _AREA_STEPS = float(1 << 44)  # per square metre
 
@@ -180,33 +180,6 @@ def normals(raster: Raster, faces: Tensor, vertices: Tensor, *, smooth: bool = T
     rows, first = vertices.reshape(-1, 3), picture * vertices.shape[1]
     a, b, c = (rows.index_select(0, faces[:, i].index_select(0, face) + first) for i in range(3))
     return _spread(raster, seen, normalize(torch.linalg.cross(b - a, c - a, dim=-1), dim=-1))
-
-
-def seen_values(
-    vertices_cam: Tensor,
-    faces: Tensor,
-    intrinsics: Tensor,
-    height: int,
-    width: int,
-    values: Tensor,
-    *,
-    cull: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `rasterize` and `interpolate` find in one picture, of the pixels alone that show something: quick for a few.
-
-    Args:
-        vertices_cam: (1, V, 3) metres, camera axes.
-        faces: (F, 3) int64 corners.
-        intrinsics: (1, 3, 3) pixels.
-        height: of the picture in pixels.
-        width: of the picture in pixels.
-        values: (V,) what vertices carry.
-        cull: leave out faces seen from behind.
-
-    Returns:
-        (P,) int64 indices of pixels, row by row; (P,) int64 the face that each shows; (P,) float32 the value there.
-    """
-    return seen_faces(vertices_cam, faces, intrinsics, height, width, values, cull)
 
 
 def correspond(

@@ -55,9 +55,9 @@ def nearest_faces(
 
 @torch.no_grad()
 def seen_faces(
-    vertices_cam: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, values: Tensor, cull: bool
+    vertices_cam: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, values: Tensor, *, cull: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What `nearest_faces` finds in one picture, of the pixels alone that show something.
+    """What `rasterize` and `interpolate` find in one picture, of the pixels alone that show something.
 
     The same faces, but where a pixel centre lies within a hair's breadth of an edge. The work goes by what is seen and
     not by the size of the picture, so that a hand in a large picture is quick.

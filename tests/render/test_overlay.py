@@ -5,7 +5,8 @@ from torch.testing import assert_close
 
 from humanpt.geometry.cameras import intrinsics_from_fov
 from humanpt.render.overlay import bones_of, draw_boxes, draw_mesh, draw_points, draw_skeleton
-from humanpt.render.rasterize import interpolate, rasterize, seen_values
+from humanpt.render.rasterize import interpolate, rasterize
+from humanpt.render.zbuffer import seen_faces
 from tests.render.meshes import plane, sphere, views
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -47,7 +48,7 @@ def test_pixels_that_show_something_are_those_of_the_whole_raster(at, cull):
     vertices, faces = sphere(16)
     seen, intrinsics = vertices[None] + torch.tensor(at), intrinsics_from_fov(0.9, 64)[None]
     carried = torch.sin(5 * vertices[:, 0])
-    pixel, face, value = seen_values(seen, faces, intrinsics, 48, 64, carried, cull=cull)
+    pixel, face, value = seen_faces(seen, faces, intrinsics, 48, 64, carried, cull=cull)
     raster = rasterize(seen, faces, intrinsics, 48, 64, cull=cull)
     assert torch.equal(pixel, raster.face.view(-1).add(1).nonzero()[:, 0])
     assert torch.equal(face, raster.face.view(-1)[pixel])
