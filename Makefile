@@ -40,10 +40,13 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
+# Tried in small, in minutes: make weights COUNT=60 STEPS=4
+COUNT ?= 6000
 weights: $(READY)
 	for kind in hand body; do \
-		$(BIN)/humanpt mkpairs synthetic --$$kind --count 6000 --set pairs_per_scene=2 --out live-weights/$$kind-pairs && \
-		$(BIN)/humanpt finetune $$kind-mesh --recipe live --data live-weights/$$kind-pairs --out live-weights/$$kind && \
+		$(BIN)/humanpt mkpairs synthetic --$$kind --count $(COUNT) --set pairs_per_scene=2 --out live-weights/$$kind-pairs && \
+		$(BIN)/humanpt finetune $$kind-mesh --recipe live --data live-weights/$$kind-pairs --out live-weights/$$kind \
+			$(if $(STEPS),--steps $(STEPS)) && \
 		$(BIN)/humanpt export live-weights/$$kind/last.safetensors --to safetensors --half \
 			--out live-weights/mesh-$$kind.safetensors || exit 1; \
 	done
