@@ -32,11 +32,11 @@ from humanpt.live.loop import Loop, Summary
 from humanpt.live.people_file import About, about_model
 from humanpt.live.pipeline import PipelineConfig, open_pipeline
 from humanpt.live.recorder import RecordConfig
-from humanpt.live.recoverer import Recoverer
 from humanpt.live.seen import Screens, Seen
 from humanpt.live.shot import Shot, View
 from humanpt.live.slide_show import SlideShow
 from humanpt.live.source import Source
+from humanpt.tasks.mesh_pictures import Recoverer
 
 SHOWN_FOR = 2.0  # seconds for which a screen shows each picture of a folder
 

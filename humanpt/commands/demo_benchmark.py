@@ -33,10 +33,9 @@ from humanpt.live.draw import Drawer, faces_of
 from humanpt.live.latency import Latencies
 from humanpt.live.loop import Loop
 from humanpt.live.pipeline import open_pipeline
-from humanpt.live.recoverer import Recoverer
 from humanpt.live.shot import Shot, Stage, View
 from humanpt.live.source import Source
-from humanpt.tasks.mesh_pictures import assumed_intrinsics
+from humanpt.tasks.mesh_pictures import Recoverer, assumed_intrinsics
 
 FRAMES = 300
 """Most frames measured."""

@@ -19,9 +19,9 @@ from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device
 from humanpt.errors import ConfigError
 from humanpt.live.exported import OnnxRecoverer
-from humanpt.live.recoverer import Recoverer, quickest
+from humanpt.live.recoverer import quickest
 from humanpt.models.mesh_heads import MeshNetwork
-from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics
+from humanpt.tasks.mesh_pictures import NetworkRecoverer, Recoverer, assumed_intrinsics
 
 SHIPPED = Path(__file__).parent.parent / "live" / "weights"
 TRIALS, SPARE = 8, 0.6  # forward passes that tell a network's time; share of a frame's time that it may take

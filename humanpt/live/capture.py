@@ -8,10 +8,8 @@ from humanpt.live.camera_source import PATIENCE
 from humanpt.live.clip_source import ClipSource
 from humanpt.live.device_source import DeviceSource
 from humanpt.live.picture_source import PictureSource
-from humanpt.live.source import Source, SourceLost
+from humanpt.live.source import Source
 from humanpt.live.stream_source import StreamSource
-
-__all__ = ["Source", "SourceLost", "open_images", "open_video", "open_webcam"]
 
 
 def open_webcam(device: str, *, focal: float | None = None, patience: float = PATIENCE) -> Source:

@@ -43,11 +43,6 @@ class Latencies:
             for stage, value in seconds.items():
                 self._seconds.setdefault(stage, deque(maxlen=self._newest)).append(value)
 
-    def clear(self) -> None:
-        """Forget all, as after the first frames, which take longer."""
-        with self._lock:
-            self._seconds.clear()
-
     def spreads(self) -> dict[Stage, Spread]:
         """Of every stage that ran, in the order in which they first did."""
         with self._lock:

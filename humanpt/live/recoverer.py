@@ -16,9 +16,7 @@ from humanpt.live.exported import RuntimeRecoverer
 from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.models.mesh_inference import for_inference, round_products
 from humanpt.tasks.mesh_config import MeshConfig
-from humanpt.tasks.mesh_pictures import NetworkRecoverer, Recoverer, recover_boxes
-
-__all__ = ["Recoverer", "TorchRecoverer", "recover_boxes"]
+from humanpt.tasks.mesh_pictures import NetworkRecoverer, Recoverer
 
 WORTHWHILE = 0.85
 """Share of the time in float32 that bfloat16 must stay under to be chosen: it costs about a millimetre."""

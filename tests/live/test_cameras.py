@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from humanpt.errors import InputError
-from humanpt.live.capture import SourceLost, open_webcam
+from humanpt.live.capture import open_webcam
 from humanpt.live.loop import Loop
+from humanpt.live.source import SourceLost
 from tests.clips import paint, read_number
 from tests.live.made import Kept, nobody
 

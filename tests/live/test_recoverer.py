@@ -11,13 +11,13 @@ from humanpt.body.model import load_body_model
 from humanpt.errors import ConfigError
 from humanpt.live import recoverer
 from humanpt.live.exported import RuntimeRecoverer
-from humanpt.live.recoverer import TorchRecoverer, quickest, recover_boxes
+from humanpt.live.recoverer import TorchRecoverer, quickest
 from humanpt.models.conv_trunk import ConvTrunk, ConvTrunkConfig
 from humanpt.models.croco import tiny
 from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.models.trunk import Trunk
 from humanpt.tasks.mesh_config import MeshConfig
-from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics
+from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics, recover_boxes
 
 BOXES = np.array([[20.0, 16.0, 52.0, 56.0], [100.0, 40.0, 150.0, 96.0]])
 PICTURE = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from humanpt.errors import InputError
-from humanpt.live.capture import SourceLost, open_webcam
+from humanpt.live.capture import open_webcam
+from humanpt.live.source import SourceLost
 from humanpt.live.stream_source import StreamSource
 from tests.clips import read_number, write_clip, write_sound
 from tests.engine.processes import free_port
