@@ -177,6 +177,14 @@ def show_demo(summary: dict[str, Any]) -> None:
     show_stages(summary["stages"])
     for line in summary["damage"]:
         print_line(line)
+    if summary["shown"] and not summary["subjects_per_frame"]:
+        print_line("nobody was found; hands want --hand, people --body, and other detectors --detector")
+    if summary["most_left_out"]:
+        followed = summary["config"]["pipeline"]["follow"]["max_people"]
+        print_line(
+            f"at most {followed} followed at once, up to {summary['most_left_out']} more seen; "
+            f"--set pipeline.follow.max_people={followed + summary['most_left_out']}"
+        )
     if summary["trouble"]:
         print_line(summary["trouble"])
     show_files(summary["files"])

@@ -26,14 +26,13 @@ from humanpt.engine.report import Report
 from humanpt.engine.runtime import interruptible
 from humanpt.errors import ConfigError
 from humanpt.live.capture import open_images, open_video, open_webcam
-from humanpt.live.completion import LiveCompletionConfig, about_boxes, open_completion
+from humanpt.live.completion import CompletionPipeline, LiveCompletionConfig, about_boxes, open_completion
 from humanpt.live.draw import Drawer, Faces, faces_of
 from humanpt.live.loop import Loop, Summary
 from humanpt.live.people_file import About, about_model
-from humanpt.live.pipeline import PipelineConfig, open_pipeline
+from humanpt.live.pipeline import Pipeline, PipelineConfig, open_pipeline
 from humanpt.live.recorder import RecordConfig
 from humanpt.live.seen import Screens, Seen
-from humanpt.live.shot import Shot, View
 from humanpt.live.slide_show import SlideShow
 from humanpt.live.source import Source
 from humanpt.tasks.mesh_pictures import Recoverer
@@ -146,7 +145,7 @@ def run(
     # The source is opened before the network, which takes longer: what is wrong with it is told at once.
     with closing(origin.open(shown=screen != "terminal", loop=not (once or record))) as source:
         config = replace(config, pipeline=_for_source(config.pipeline, origin, source))
-        pipeline: Callable[[Shot], View]
+        pipeline: CompletionPipeline | Pipeline
         drawer: Callable[..., Drawer]
         if task == "completion":
             pretrained = _pretrained(models, config.precision, device)
@@ -174,7 +173,7 @@ def run(
             except BaseException:
                 seen.tell_recorded()
                 raise
-    return _summary(done, source, rates, about, config, seen)
+    return _summary(done, source, rates, about, config, seen, pipeline.follower.left_out)
 
 
 def _pretrained(models: Sequence[Path], precision: str, device: str) -> Pretrained:
@@ -212,6 +211,7 @@ def _summary(
     about: About,
     config: DemoConfig,
     seen: Seen,
+    left_out: int,
 ) -> dict[str, Any]:
     recorder = seen.recorder
     return {
@@ -224,6 +224,8 @@ def _summary(
         "focal": seen.cameras,
         **asdict(done),
         "rate": done.rate,
+        "subjects_per_frame": seen.found / max(1, done.shown),
+        "most_left_out": left_out,
         "crops_per_second": rates,
         "damage": source.damage,
         "files": {} if recorder is None else {name: str(path) for name, path in recorder.files.items()},

@@ -196,11 +196,13 @@ class Follower:
 
     Attributes:
         people: who is followed, by identity.
+        left_out: the most who were seen and not followed at once, as `max_people` were followed already.
     """
 
     def __init__(self, config: FollowConfig) -> None:
         self.config = config
         self.people: list[Followed] = []
+        self.left_out = 0
         self._identities = 0
         self._detected = -np.inf
         self._candidates: list[tuple[float, Floats]] = []
@@ -296,9 +298,13 @@ class Follower:
         """Follow newcomers, the best first; those of whom one is not sure wait for a second detection."""
         waiting = [box for seen, box in self._candidates if timestamp - seen <= CANDIDATE]
         self._candidates = []
+        left_out = 0
         for column in np.argsort(-found.scores, kind="stable").tolist():
             box, score = found.boxes[column], float(found.scores[column])
-            if column in taken or len(self.people) >= self.config.max_people or self._is_part(box):
+            if column in taken or self._is_part(box):
+                continue
+            if len(self.people) >= self.config.max_people:
+                left_out += score >= self.config.sure_score
                 continue
             again = any(overlaps(box[None], other[None])[0, 0] >= self.config.confirm_iou for other in waiting)
             if self.config.trusted or again or score >= self.config.sure_score:
@@ -308,6 +314,7 @@ class Follower:
                 self._identities += 1
             elif score >= self.config.start_score:
                 self._candidates.append((timestamp, box))
+        self.left_out = max(self.left_out, left_out)
 
     def _is_part(self, box: Floats) -> bool:
         """Whether a box shows somebody who is followed already, or a part of them."""

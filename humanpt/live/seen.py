@@ -91,6 +91,11 @@ class Seen:
         self.sinks: list[Sink] = [self.recordings, self._figures]
 
     @property
+    def found(self) -> int:
+        """Subjects of all frames together."""
+        return self._figures.found
+
+    @property
     def cameras(self) -> list[str]:
         """What was said of the cameras' focal lengths."""
         return self._figures.cameras
@@ -209,6 +214,8 @@ class FigureSink:
         self._report, self._source = report, source
         self._begun = time.perf_counter()
         self._shown = 0
+        self.found = 0
+        """Subjects of all frames together."""
         self.cameras: list[str] = []
         self._told: str | None = None
         report.stage(source.name, source.count, "frame")
@@ -216,6 +223,7 @@ class FigureSink:
     def show(self, view: View, drawn: Rgb) -> None:
         """Count a frame."""
         self._shown += 1
+        self.found += len(view.subjects)
         line = view.shot.camera.line
         if line not in self.cameras and len(self.cameras) < CAMERAS_TOLD:
             self.cameras.append(line)

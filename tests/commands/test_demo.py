@@ -114,6 +114,19 @@ def test_pictures_of_a_folder_stand_for_themselves(clip, tmp_path):
     assert "animation.glb" not in summary["files"]
 
 
+def test_who_was_not_found_or_not_followed_is_told(tmp_path):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((120, 160, 3), 90, np.uint8))
+    words = ["--images", tmp_path, "--hand", "--terminal"]
+    result = demo(*words)
+    assert result.exit_code == 0
+    assert "nobody was found" in result.stdout
+    (tmp_path / "boxes.csv").write_text("frame,x1,y1,x2,y2\n0,10,10,50,90\n0,80,10,120,90\n")
+    many = ["--detector", f"boxes:{tmp_path / 'boxes.csv'}", "--set", "pipeline.follow.max_people=1"]
+    result = demo(*words, *many)
+    assert "at most 1 followed at once, up to 1 more seen" in result.stdout
+    assert "max_people=2" in result.stdout
+
+
 def test_a_benchmark_tells_every_stage_and_two_ratios(clip):
     measured = done(demo("--benchmark", clip, "--hand", "--json"))
     assert measured["frames"] == FRAMES - 10

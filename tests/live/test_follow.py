@@ -173,6 +173,7 @@ def test_newcomers_are_found_up_to_the_most_people():
         truth.append(box_at(60 + 120 * number, 200))
         for _ in range(20):
             identities = play.picture(truth)
+        assert play.follower.left_out == max(0, number - 2)
     assert identities == [0, 1, 2]
 
 
