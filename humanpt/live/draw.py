@@ -166,7 +166,8 @@ class Drawer:
             boxes = np.stack([subject.box for subject in subjects])
             colours = [colour_of(subject.identity) for subject in subjects]
             seen = mirrored_boxes(boxes, picture.shape[1]) if mirrored else boxes
-            drawn = draw_boxes(drawn, seen, labels=[called(one) for one in subjects], colours=colours, thickness=1)
+            larger, labels = larger_by(picture.shape[1]), [called(one) for one in subjects]
+            drawn = draw_boxes(drawn, seen, labels=labels, colours=colours, thickness=round(larger), larger=larger)
         self._times.add(view)
         if self._bars and self._times.medians:
             if self._told is not self._times.medians:

@@ -174,6 +174,7 @@ def draw_boxes(
     labels: Sequence[str] | None = None,
     colours: Sequence[Colour] | None = None,
     thickness: int = 2,
+    larger: float = 1.0,
 ) -> Picture:
     """Draw boxes and what they are called.
 
@@ -183,6 +184,7 @@ def draw_boxes(
         labels: (N) texts above the boxes' upper left corners; none if None.
         colours: one a box; otherwise those of `colour_of`.
         thickness: of the lines in pixels.
+        larger: how many times as large as usual the labels are.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -194,7 +196,7 @@ def draw_boxes(
         right, bottom = (round(float(edge) - 0.5) for edge in box[2:])
         cv2.rectangle(result, (left, top), (right, bottom), colour, thickness)
         if labels is not None and labels[i]:
-            _write(result, labels[i], (left, top), colour)
+            _write(result, labels[i], (left, top), colour, 0.4 * larger)
     return result
 
 
@@ -203,9 +205,8 @@ def _fixed(point: NDArray[np.floating]) -> tuple[int, int]:
     return round(float(point[0]) * 2**_BITS), round(float(point[1]) * 2**_BITS)
 
 
-def _write(picture: Picture, text: str, corner: tuple[int, int], colour: Colour) -> None:
+def _write(picture: Picture, text: str, corner: tuple[int, int], colour: Colour, scale: float) -> None:
     """Write on a plate of the colour, above the corner or, where there is no room, below it."""
-    scale = 0.4
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x, y = max(0, corner[0]), corner[1] - below - 1
     if y - height < 0:
