@@ -91,15 +91,15 @@ def finite(document: Any) -> Any:
     return document
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The one line for a failed write."""
+def cannot_write(path: Path, error: OSError, option: str = "--out") -> OutputError:
+    """The one line for a failed write; `option` is that of the command which chose the place."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutputError(
             f"{path}: cannot be written ({reason}); what was finished before is intact; "
-            "make room and go on with --resume, or choose another place to write to"
+            "make room and go on with --resume, or choose another --out"
         )
-    return OutputError(f"{path}: cannot be written ({reason}); choose another place to write to")
+    return OutputError(f"{path}: cannot be written ({reason}); choose another folder with {option}")
 
 
 def _sync(path: Path) -> None:

@@ -102,7 +102,7 @@ class Recorder:
             if self.config.obj:
                 (folder / OBJ).mkdir(exist_ok=True)
         except OSError as error:
-            raise cannot_write(folder, error) from error
+            raise cannot_write(folder, error, "--record") from error
 
     def show(self, view: View, drawn: Rgb) -> None:
         """Record one picture and who is in it; nothing after trouble or `close`.
