@@ -33,6 +33,8 @@ from humanpt.body.rigged import RiggedMesh
 from humanpt.files import whole_file
 from humanpt.geometry.rotations import rotmat_to_unitquat
 
+PIECE = 500
+"""Keys that are turned at once, so that long movements do not fill the memory."""
 COMPONENTS = {"u1": 5121, "u2": 5123, "u4": 5125, "f4": 5126}
 SHAPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 VERTICES, INDICES = 34962, 34963
@@ -249,10 +251,13 @@ def _animate(
 
 def quaternions(pose: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rotations (T, J, 3, 3) in OpenCV's axes as glTF's quaternions (T, J, 4), xyzw, that change sign nowhere."""
-    quats = rotmat_to_unitquat(torch.from_numpy(np.asarray(pose, np.float64))).numpy() * np.append(Y_UP, 1)
-    turned = np.where((quats[1:] * quats[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)  # as against the key before
-    quats[1:] *= np.cumprod(turned, axis=0)
-    result: NDArray[np.float32] = quats.astype(np.float32)
+    result = np.empty((*pose.shape[:2], 4), np.float32)
+    for start in range(0, len(pose), PIECE):
+        some = np.asarray(pose[start : start + PIECE], np.float64)
+        quats = rotmat_to_unitquat(torch.from_numpy(some)).numpy() * np.append(Y_UP, 1)
+        before = np.concatenate((result[start - 1 : start] if start else quats[:1], quats[:-1]))
+        turned = np.where((quats * before).sum(-1, keepdims=True) < 0, -1.0, 1.0)  # as against the key before
+        result[start : start + PIECE] = quats * np.cumprod(turned, axis=0)
     return result
 
 

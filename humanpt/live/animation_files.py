@@ -33,6 +33,10 @@ FEWEST = 2
 """Pictures in which somebody must be seen to count as moving."""
 EVEN = 0.05
 """Times within this part of a step of even ones are taken as even: clocks of films round to whole milliseconds."""
+ABSENT = 0.5
+"""Seconds between two pictures from which somebody was away, and it tells nothing of a rate."""
+PIECE = 500
+"""Frames of a .bvh that are in the memory at once."""
 STILL_RATE = 30.0
 """Frames per second of a .bvh where times do not tell."""
 
@@ -112,42 +116,71 @@ def _mover(people: People, track: Track, model: AnnyModel) -> Mover:
 
 def _write_motion(path: Path, people: People, track: Track, model: BodyModel) -> None:
     """One track as a .bvh file."""
-    rotations, _, transl = people.parameters
     rows, times = _seconds(people, track)
     layout = model.layout
     above = [max(parent, 0) for parent in layout.parents]
+    shape = torch.from_numpy(np.asarray(one_shape(people, track)))[None]
     with torch.no_grad():
-        shape = torch.from_numpy(np.asarray(one_shape(people, track)))[None]
         still = model(shape, model.identity_pose(), torch.zeros(1, 3)).joints[0].double().numpy()
-        pose = torch.from_numpy(np.array(rotations[rows]))
+    rate, places = evenly(times)
+    pieces = np.array_split(places, -(-len(places) // PIECE))
+    movement = (_moved(people, rows, model, above, still[0], piece) for piece in pieces)
+    write_bvh(path, layout.joint_names, layout.parents, still - still[above], movement, len(places), rate)
+
+
+def _moved(
+    people: People, rows: NDArray[np.int64], model: BodyModel, above: list[int], still: Array, places: Array
+) -> tuple[Array, Array]:
+    """Poses (t, J, 3, 3) relative to parents and roots (t, 3) at some places of a track."""
+    rotations, _, transl = people.parameters
+    first = int(places[0])
+    here = rows[first : int(np.ceil(places[-1])) + 1]
+    with torch.no_grad():
+        pose = torch.from_numpy(np.array(rotations[here]))
         turned = torch.stack([model.orientation(pose, joint) for joint in range(len(above))], dim=1).double()
         local = torch.cat((turned[:, :1], turned[:, above[1:]].mT @ turned[:, 1:]), dim=1)
-    root = np.asarray(transl[rows], np.float64) + still[0]
-    rate, pose, root = evenly(times, local, root)
-    write_bvh(path, layout.joint_names, layout.parents, still - still[above], pose.numpy(), root, rate)
+    pose, root = between(local, np.asarray(transl[here], np.float64) + still, places - first)
+    return pose.numpy(), root
 
 
-def evenly(times: Array, pose: Tensor, root: Array) -> tuple[float, Tensor, Array]:
-    """A movement at evenly spaced times, which go on from the first by the usual step.
+def evenly(times: Array) -> tuple[float, Array]:
+    """Evenly spaced times, which go on from the first by the usual step.
 
     Args:
         times: (T,) rising seconds.
-        pose: (T, J, 3, 3).
-        root: (T, 3).
 
     Returns:
-        Frames per second, and pose and root at these times; those given where they are evenly spaced already.
+        Frames per second, and (M,) the places of these times among those given, 0.5 being in the middle between the
+        first two; 0, 1, 2, ... where they are evenly spaced already.
     """
     if len(times) < 2:
-        return STILL_RATE, pose, root
+        return STILL_RATE, np.zeros(len(times))
     steps = np.diff(times)
     middle = np.sort(steps)[(len(steps) - 1) // 2]  # one of them, as a mean of two may be like none
     usual = np.abs(steps - middle) < middle / 2  # neither absences nor hiccups
-    step = float(steps[usual].mean())  # the median alone would add up the rounding of a film's clock
+    present = steps[steps < ABSENT]
+    # The median alone would add up the rounding of a film's clock, and frames that come in bursts would set the step.
+    step = max(float(steps[usual].mean()), float(present.mean()) / 2 if len(present) else 0.0)
     wanted = times[0] + step * np.arange(round((times[-1] - times[0]) / step) + 1)
     if len(wanted) == len(times) and np.abs(wanted - times).max() < EVEN * step:
-        return 1 / step, pose, root
-    after = np.searchsorted(times, wanted).clip(1, len(times) - 1)
-    share = ((wanted - times[after - 1]) / (times[after] - times[after - 1])).clip(0, 1)
-    between = slerp(pose[after - 1], pose[after], torch.from_numpy(share)[:, None])
-    return 1 / step, between, root[after - 1] + share[:, None] * (root[after] - root[after - 1])
+        return 1 / step, np.arange(len(times), dtype=np.float64)
+    return 1 / step, np.interp(wanted, times, np.arange(len(times)))
+
+
+def between(pose: Tensor, root: Array, places: Array) -> tuple[Tensor, Array]:
+    """A movement at places between its frames.
+
+    Args:
+        pose: (T, J, 3, 3).
+        root: (T, 3).
+        places: (M,) from 0 to T - 1.
+
+    Returns:
+        Poses (M, J, 3, 3) and roots (M, 3).
+    """
+    before = np.floor(places).astype(np.int64)
+    after, share = np.ceil(places).astype(np.int64), (places - before)[:, None]
+    if not share.any():
+        return pose[before], root[before]
+    moved = slerp(pose[before], pose[after], torch.from_numpy(share))
+    return moved, root[before] + share * (root[after] - root[before])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from humanpt.geometry.rotations import geodesic_distance, rotvec_to_rotmat
-from humanpt.live.animation_files import STILL_RATE, evenly
+from humanpt.live.animation_files import STILL_RATE, between, evenly
 
 
 def turning(times, speed=1.3):
@@ -15,19 +15,24 @@ def turning(times, speed=1.3):
     return pose, np.asarray(times)[:, None] * np.array([1.0, 0.5, -0.25])
 
 
+def made_even(times, pose, root):
+    rate, places = evenly(np.asarray(times, np.float64))
+    return rate, *between(pose, root, places)
+
+
 def test_even_times_keep_every_frame_as_it_is():
     times = np.round(np.arange(20) / 30, 3)  # a film's clock of milliseconds
     pose, root = turning(times)
-    rate, found, places = evenly(times, pose, root)
+    rate, found, places = made_even(times, pose, root)
     np.testing.assert_allclose(rate, 30, rtol=0.02)
-    assert found is pose
-    assert places is root
+    assert torch.equal(found, pose)
+    np.testing.assert_array_equal(places, root)
 
 
 def test_uneven_times_follow_the_same_movement():
     times = 5 + np.cumsum(np.random.default_rng(0).uniform(0.02, 0.06, 40))
     times[25:] += 0.7  # somebody was away
-    rate, found, places = evenly(times, *turning(times))
+    rate, found, places = made_even(times, *turning(times))
     wanted = times[0] + np.arange(len(found)) / rate
     assert abs(wanted[-1] - times[-1]) < 1 / rate
     inside = wanted <= times[-1]
@@ -38,12 +43,19 @@ def test_uneven_times_follow_the_same_movement():
 
 @pytest.mark.parametrize("times", [(0, 0.1, 0.133), (0, 0.033, 0.2), (0, 0.03, 0.06, 0.26, 0.46), (0, 5)])
 def test_few_frames_with_as_many_pauses_as_steps_have_a_rate_too(times):
-    rate, pose, _ = evenly(np.array(times), *turning(np.array(times)))
+    rate, pose, _ = made_even(times, *turning(np.array(times)))
     assert min(np.diff(times)) <= 1 / rate <= max(np.diff(times))
     assert len(pose) >= 2
 
 
+def test_frames_that_come_in_bursts_do_not_set_the_rate():
+    times = np.sort(np.concatenate((np.arange(200) * 0.133, np.arange(200) * 0.133 + 0.002)))
+    rate, pose, _ = made_even(times, *turning(times))
+    assert 10 < rate < 40
+    assert len(pose) < 3 * len(times)
+
+
 def test_a_single_frame_has_some_rate():
-    rate, pose, _ = evenly(np.array([3.0]), *turning(np.array([3.0])))
+    rate, pose, _ = made_even([3.0], *turning(np.array([3.0])))
     assert rate == STILL_RATE
     assert len(pose) == 1

@@ -10,7 +10,7 @@ Letters: T frames, J joints.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,39 +29,48 @@ def write_bvh(
     joint_names: Sequence[str],
     parents: Sequence[int],
     offsets: NDArray[np.floating],
-    pose: NDArray[np.floating],
-    root: NDArray[np.floating],
+    movement: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]],
+    count: int,
     rate: float,
 ) -> None:
-    """Write a movement, whole or not at all.
+    """Write a movement, whole or not at all. It comes in pieces, so that long ones do not fill the memory.
 
     Args:
         path: of the file.
         joint_names: J names; spaces become underlines.
         parents: index of each joint's parent, which comes before it; -1 for the first.
         offsets: (J, 3) metres in OpenCV's axes, each joint from its parent with all rotations the identity.
-        pose: (T, J, 3, 3) rotation of each joint relative to its parent.
-        root: (T, 3) metres in OpenCV's axes, the root joint.
+        movement: some frames after others: their poses, (t, J, 3, 3) rotations of each joint relative to its parent,
+            and roots, (t, 3) metres in OpenCV's axes, the root joint.
+        count: T, frames of all pieces together.
         rate: frames per second.
 
     Raises:
         OutputError: if it cannot be written.
         ValueError: if there is no frame or sizes differ.
     """
-    count, joints = len(root), len(joint_names)
-    if not count or pose.shape != (count, joints, 3, 3) or len(offsets) != joints or len(parents) != joints:
-        raise ValueError(f"{count} frames of {joints} joints with poses {pose.shape} and {len(offsets)} offsets")
+    joints = len(joint_names)
+    if not count or len(offsets) != joints or len(parents) != joints:
+        raise ValueError(f"{count} frames of {joints} joints with {len(offsets)} offsets and {len(parents)} parents")
     order = [joint for joint, _ in _walk(parents, 0, 0)]
     with whole_file(path) as temporary, temporary.open("w") as stream:
         stream.write("HIERARCHY\n")
         stream.writelines(_hierarchy(joint_names, parents, offsets @ FLIP))
         stream.write(f"MOTION\nFrames: {count}\nFrame Time: {1 / rate:.9g}\n")
-        turned = FLIP @ np.asarray(pose, np.float64)[:, order] @ FLIP
-        angles = np.degrees(rotmat_to_euler(torch.from_numpy(turned), ORDER).numpy())
-        angles = np.unwrap(angles, axis=0, period=360)  # so that what lies between two frames does too
         line = " ".join(["%.6f"] * (3 + 3 * joints)) + "\n"
-        for place, values in zip((root @ FLIP).tolist(), angles.reshape(count, -1).tolist(), strict=True):
-            stream.write(line % (*place, *values))
+        before, written = np.empty((0, joints, 3)), 0  # the last angles of the piece before
+        for pose, root in movement:
+            if pose.shape != (len(root), joints, 3, 3):
+                raise ValueError(f"{len(root)} frames of {joints} joints with poses {pose.shape}")
+            turned = FLIP @ np.asarray(pose, np.float64)[:, order] @ FLIP
+            angles = np.degrees(rotmat_to_euler(torch.from_numpy(turned), ORDER).numpy())
+            # so that what lies between two frames does too
+            angles = np.unwrap(np.concatenate((before, angles)), axis=0, period=360)[len(before) :]
+            for place, values in zip((root @ FLIP).tolist(), angles.reshape(len(root), -1).tolist(), strict=True):
+                stream.write(line % (*place, *values))
+            before, written = angles[-1:], written + len(root)
+        if written != count:
+            raise ValueError(f"{written} frames where {count} were told")
 
 
 def _walk(parents: Sequence[int], joint: int, depth: int) -> Iterator[tuple[int, int]]:

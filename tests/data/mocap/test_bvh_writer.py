@@ -41,7 +41,7 @@ def back(path):
 
 def test_our_reader_finds_the_rotations_the_tree_and_the_place(tmp_path):
     pose, root = turns(7), np.random.default_rng(2).normal(0, 1, (7, 3))
-    write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), pose, root, 30.0)
+    write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), [(pose, root)], 7, 30.0)
     played, rotations, offsets, places = back(tmp_path / "a.bvh")
     np.testing.assert_allclose(rotations, absolute(pose), atol=1e-7)
     np.testing.assert_allclose(offsets, tree(), atol=1e-6)
@@ -64,22 +64,16 @@ def test_quarter_turns_about_every_axis_survive(tmp_path, axis, quarters):
     turn = np.zeros((3, 6, 3))
     turn[:, :, axis] = quarters * np.pi / 2 * np.array([0.999, 1.0, 1.001])[:, None]
     pose = rotvec_to_rotmat(torch.from_numpy(turn)).numpy() @ turns(1, 0.0)
-    write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), pose, np.zeros((3, 3)), 30.0)
+    write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), [(pose, np.zeros((3, 3)))], 3, 30.0)
     np.testing.assert_allclose(back(tmp_path / "a.bvh")[1], absolute(pose), atol=1e-6)
 
 
 def test_angles_go_on_past_half_a_turn(tmp_path):
     turn = np.zeros((80, 6, 3))
     turn[:, 0, 1] = np.linspace(0, 4 * np.pi, 80)
-    write_bvh(
-        tmp_path / "a.bvh",
-        NAMES,
-        PARENTS,
-        tree(),
-        rotvec_to_rotmat(torch.from_numpy(turn)).numpy(),
-        np.zeros((80, 3)),
-        30.0,
-    )
+    pose = rotvec_to_rotmat(torch.from_numpy(turn)).numpy()
+    pieces = [(pose[start : start + 27], np.zeros((27, 3))[: len(pose) - start]) for start in range(0, 80, 27)]
+    write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), pieces, 80, 30.0)
     lines = (tmp_path / "a.bvh").read_text().splitlines()
     table = np.array([[float(word) for word in line.split()] for line in lines[lines.index("MOTION") + 3 :]])
     assert np.abs(np.diff(table, axis=0)).max() < 15
@@ -88,7 +82,13 @@ def test_angles_go_on_past_half_a_turn(tmp_path):
 
 def test_no_frame_is_the_callers_mistake(tmp_path):
     with pytest.raises(ValueError, match="0 frames of 6 joints"):
-        write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), turns(0), np.zeros((0, 3)), 30.0)
+        write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), [], 0, 30.0)
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    with pytest.raises(ValueError, match="7 frames where 8 were told"):
+        write_bvh(tmp_path / "a.bvh", NAMES, PARENTS, tree(), [(turns(7), np.zeros((7, 3)))], 8, 30.0)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_another_reader_puts_every_joint_where_the_model_has_it(tmp_path, name, 
         still = model(shape[:1], model.identity_pose(), torch.zeros(1, 3)).joints[0].numpy()
     parents = model.layout.parents
     offsets = still - still[[max(parent, 0) for parent in parents]]
-    write_bvh(tmp_path / "a.bvh", model.layout.joint_names, parents, offsets, pose.numpy(), transl.numpy(), 25.0)
+    write_bvh(tmp_path / "a.bvh", model.layout.joint_names, parents, offsets, [(pose.numpy(), transl.numpy())], 3, 25.0)
     root = bvhio.readAsHierarchy(str(tmp_path / "a.bvh"))
     for frame in range(3):
         root.loadPose(frame)
