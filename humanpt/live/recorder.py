@@ -233,12 +233,17 @@ def save_snapshot(folder: Path, view: View, drawn: Rgb, about: About) -> dict[st
         about: what the numbers mean.
 
     Returns:
-        The files by their names within the folder: `snapshot-NUMBER.png`, `.npz` (as people.npz), and one .obj each.
+        The files by their names within the folder: `snapshot-NUMBER.png`, `.npz` (as people.npz), and one .obj each;
+        what is there already stays, and a second one of that number is called `snapshot-NUMBER-2`.
 
     Raises:
         OutputError: if they cannot be written.
     """
-    stem = f"snapshot-{view.shot.number:06d}"
+    stem = named = f"snapshot-{view.shot.number:06d}"
+    again = 1
+    while exists(folder / f"{stem}.png") or exists(folder / f"{stem}.npz"):  # of another picture of that number
+        again += 1
+        stem = f"{named}-{again}"
     faces = _FaceLines(about.model)
     files = {f"{stem}.png": folder / f"{stem}.png", f"{stem}.npz": folder / f"{stem}.npz"}
     _, png = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))

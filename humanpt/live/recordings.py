@@ -44,6 +44,10 @@ class Recordings:
         self._report = _Lines(note)
         self._lock = threading.Lock()
         self._recorder: Recorder | None = None
+        self._broken: Callable[[], None] = lambda: None
+        self._closed = False
+        self.trouble: str | None = None
+        """Why the last recording stopped before its end, one line."""
         self._newest: tuple[View, Rgb] | None = None
         self._ending: list[threading.Thread] = []
 
@@ -52,6 +56,15 @@ class Recordings:
         """Whether a recording is being made."""
         return self._recorder is not None
 
+    def begin(self, recorder: Recorder, broken: Callable[[], None] = lambda: None) -> None:
+        """Take over a recording that was begun elsewhere, before anything is shown.
+
+        Args:
+            recorder: writes it.
+            broken: called when it has to stop before its end, as on a full disk.
+        """
+        self._recorder, self._broken = recorder, broken
+
     def show(self, view: View, drawn: Rgb) -> None:
         """Take a frame; see `Recorder.show`."""
         self._newest = view, drawn
@@ -59,17 +72,23 @@ class Recordings:
         if recorder is not None:
             recorder.show(view, self._film(view, drawn))
             if recorder.trouble:
+                self.trouble = recorder.trouble
                 self._end(recorder)
+                self._broken()
 
     def record(self) -> str:
         """Begin a recording, or end the one that goes on; a line about it.
 
         Raises:
+            InputError: if the demo is ending.
             OutputError: if the folder cannot be written.
         """
         with self._lock:
             recorder = self._recorder
+            if self._closed:
+                raise InputError("the demo is ending; nothing is recorded any more")
             if recorder is None:
+                self.trouble = None
                 self._recorder = Recorder(self._next_folder(), self._about, self._config, self._report)
                 return f"recording into {self._recorder.folder}"
         self._end(recorder)
@@ -90,9 +109,10 @@ class Recordings:
 
     def close(self) -> None:
         """End the recording that goes on, if any, and wait until all files are whole."""
-        recorder = self._recorder
+        with self._lock:
+            recorder, self._recorder, self._closed = self._recorder, None, True
         if recorder is not None:
-            self._end(recorder)
+            recorder.close()  # here, where a second Ctrl-C can end it
         for thread in self._ending:
             thread.join()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,8 +78,10 @@ class Seen:
     ) -> None:
         self._source, self._faces, self._about, self._screens, self._report = source, faces, about, screens, report
         self._recording = recording
-        self.draw = drawer(mirrored=screens.mirrored, bars=screens.screen == "window")
+        self._drawer = drawer(mirrored=screens.mirrored, bars=screens.screen == "window")
         self._plain = drawer(mirrored=False, bars=False)
+        self._drawing = threading.Lock()  # films are drawn by the loop's thread, snapshots by those of screens
+        self._for_films: Rgb | None = None  # the picture drawn last, if films may have it as it is
         self.recorder: Recorder | None = None
         self.recordings = Recordings(KEPT, about, recording, note=report.note, film=self._film)
         actions: dict[Action, Callable[[], str]] = {
@@ -114,8 +117,8 @@ class Seen:
         try:
             if record is not None:
                 self.recorder = Recorder(record, self._about, self._recording, self._report)
-                alone = self._screens.screen == "terminal"
-                self.sinks.append(FilmSink(self.recorder, self._film, stop if alone else None))
+                alone = self._screens.screen == "terminal"  # and nothing to go on for when no more can be recorded
+                self.recordings.begin(self.recorder, stop if alone else lambda: None)
         except HumanptError:
             for sink in (*self.sinks, *screens):
                 sink.close()
@@ -165,46 +168,31 @@ class Seen:
         self._report.note(f"open {page.url} in a browser; Ctrl-C ends the demo")
         return page
 
+    def draw(self, view: View) -> Rgb:
+        """Draw a view as screens show it, (H, W, 3)."""
+        with self._drawing:
+            drawn = self._drawer(view)
+            plain = self._screens.screen != "window" and not self._drawer.mirrored
+            self._for_films = drawn if plain else None
+            return drawn
+
     def _film(self, view: View, drawn: Rgb) -> Rgb:
         """The picture of a film: never a mirror, and without bars."""
-        plain = self._screens.screen == "terminal" and not self.draw.mirrored
-        return drawn if plain else self._plain(view)
+        with self._drawing:
+            return drawn if drawn is self._for_films else self._plain(view)
 
     def _mirror(self) -> str:
-        self.draw.mirrored = not self.draw.mirrored
-        return "shown as in a mirror" if self.draw.mirrored else "shown as it is"
+        with self._drawing:
+            self._drawer.mirrored = not self._drawer.mirrored
+        return "shown as in a mirror" if self._drawer.mirrored else "shown as it is"
 
     def _status(self) -> Status:
-        trouble = None if self.recorder is None else self.recorder.trouble
-        recording = self.recordings.recording or (self.recorder is not None and not trouble)
-        trouble = self._source.status or trouble
-        return Status(source=self._source.name, trouble=trouble, recording=recording, mirrored=self.draw.mirrored)
-
-
-class FilmSink:
-    """A sink that records what is drawn for films.
-
-    Args:
-        recorder: writes.
-        film: gives the picture of the film for a view and what is drawn of it for the screen.
-        stop: asked to end the demo when no more can be recorded; None where somebody looks on.
-    """
-
-    def __init__(
-        self, recorder: Recorder, film: Callable[[View, Rgb], Rgb], stop: Callable[[], None] | None = None
-    ) -> None:
-        self._recorder, self._film, self._stop = recorder, film, stop
-
-    def show(self, view: View, drawn: Rgb) -> None:
-        """Record a frame."""
-        if not self._recorder.trouble:
-            self._recorder.show(view, self._film(view, drawn))
-        elif self._stop is not None:
-            self._stop()
-
-    def close(self) -> None:
-        """End the recording."""
-        self._recorder.close()
+        return Status(
+            source=self._source.name,
+            trouble=self._source.status or self.recordings.trouble,
+            recording=self.recordings.recording,
+            mirrored=self._drawer.mirrored,
+        )
 
 
 class FigureSink:

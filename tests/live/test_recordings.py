@@ -9,6 +9,7 @@ import pytest
 from humanpt.errors import InputError, OutputError
 from humanpt.live import recorder as recorder_file
 from humanpt.live.people_file import read_people
+from humanpt.live.recorder import Recorder
 from humanpt.live.recordings import Recordings
 from tests.live.moving import about_hands, two_hands, view
 from tests.live.test_recorder import film
@@ -77,12 +78,35 @@ def test_a_full_disk_is_said_once_and_ends_the_recording_alone(tmp_path, monkeyp
         patch.setattr(recorder_file.PeopleSpool, "add", full)
         show(recordings, views[2:])
     assert not recordings.recording
+    assert "recording stopped" in recordings.trouble
+    assert "recording-2" in recordings.record()
+    assert recordings.trouble is None
     recordings.close()
     (line,) = lines
     assert "recording stopped after 2 pictures (No space left on device)" in line
     assert len(read_people(tmp_path / "recording-1/people.npz").frame_number) == 2
-    assert "recording-2" in recordings.record()
+
+
+def test_a_recording_begun_elsewhere_is_ended_by_the_same_button(tmp_path):
+    recordings, broken = Recordings(tmp_path / "demo", about_hands()), []
+    recorder = Recorder(tmp_path / "mine", about_hands())
+    recordings.begin(recorder, lambda: broken.append(True))
+    assert recordings.recording
+    show(recordings, two_hands(3))
+    assert "3 pictures recorded into" in recordings.record()
+    assert not recordings.recording
     recordings.close()
+    assert recorder.files.keys() >= {"people.npz", "overlay.mp4"}
+    assert not (tmp_path / "demo").exists()
+    assert broken == []
+
+
+def test_after_the_end_nothing_begins(tmp_path):
+    recordings = Recordings(tmp_path, about_hands())
+    recordings.close()
+    with pytest.raises(InputError, match="the demo is ending"):
+        recordings.record()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_snapshot_keeps_the_newest_picture(tmp_path):
@@ -92,6 +116,9 @@ def test_a_snapshot_keeps_the_newest_picture(tmp_path):
     show(recordings, two_hands(3))
     assert "snapshot-000002.png" in recordings.snapshot()
     assert read_people(tmp_path / "snapshot-000002.npz").frame_number.tolist() == [2]
+    kept = (tmp_path / "snapshot-000002.npz").read_bytes()
+    assert "snapshot-000002-2.png" in recordings.snapshot()
+    assert (tmp_path / "snapshot-000002.npz").read_bytes() == kept
     recordings.close()
 
 
