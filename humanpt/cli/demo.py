@@ -203,6 +203,8 @@ def _refuse_idle(ctx: typer.Context) -> None:
     """Refuse what would have no effect beside other options."""
     parts = {str(part.name): part.opts[0] for part in ctx.command.params}
     named = {name for name in parts if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    if ctx.params["task"] == "completion" and "smooth" in named:
+        raise ConfigError("--smooth has no effect beside --task completion; leave it out")
     for option in named & IDLE_BESIDE.keys():
         for idle in sorted(named & IDLE_BESIDE[option]):
             raise ConfigError(f"{parts[idle]} has no effect beside {parts[option]}; leave one of them out")

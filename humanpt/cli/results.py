@@ -215,4 +215,5 @@ def show_benchmark(measured: dict[str, Any]) -> None:
             f"whole pipeline, {told}: {way['frames_per_second']:.1f} frames a second, "
             f"{way['over_parts']:.2f} times the time of detection and network alone"
         )
-    print_line(f"network: {measured['against_eager']:.2f} times as fast as the same network in plain eager fp32")
+    if measured["against_eager"] is not None:
+        print_line(f"network: {measured['against_eager']:.2f} times as fast as the same network in plain eager fp32")

@@ -20,7 +20,7 @@ import torch
 from humanpt import __version__
 from humanpt.body.model import Subject
 from humanpt.commands.pretrained import Pretrained, open_pretrained
-from humanpt.commands.recoverers import choose_network
+from humanpt.commands.recoverers import check_subject, choose_network
 from humanpt.config import override, to_dict
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import interruptible
@@ -149,6 +149,7 @@ def run(
         drawer: Callable[..., Drawer]
         if task == "completion":
             pretrained = _pretrained(models, config.precision, device)
+            check_subject(pretrained.name, pretrained.subject, subject)
             pipeline, drawer = open_completion(
                 pretrained.task,
                 pretrained.subject,

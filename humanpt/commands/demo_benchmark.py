@@ -66,7 +66,8 @@ def run(
 
     Returns:
         Seconds of every stage at p50, p95 and on average; `frames_per_second` of the whole and its time `over_parts`,
-        one frame after the other and `overlapped`; and how many times as fast as eager the network is.
+        one frame after the other and `overlapped`; and how many times as fast as eager the network is,
+        None for an exported file.
 
     Raises:
         InputError: if there is nobody to be seen in the clip, or it is shorter than the warm-up.
@@ -76,6 +77,8 @@ def run(
     cv2.setNumThreads(1)
     torch.set_num_threads(config.threads)
     recoverer, _ = choose_network(models, subject, None, config.precision, device, report)
+    exported = bool(models) and models[0].suffix == ".onnx"  # which cannot be computed in another way
+    plain = None if exported else open_plain(models[0] if models else shipped_weights(recoverer.subject), device=device)
     pipeline = open_pipeline(recoverer, replace(config.pipeline, clip=clip.name))
     drawer = Drawer(faces_of(recoverer.body), bars=False)
     source = open_video(clip)
@@ -98,11 +101,12 @@ def run(
             people, detections = people + len(view.subjects), detections + view.detected
             size = shot.picture.shape[1], shot.picture.shape[0]
             report.advance(1)
+    if len(wholes) < 2:
+        raise InputError(f"{clip}: has fewer than {WARM + 2} frames, of which {WARM} only warm up; take a longer clip")
     if not people:
         raise InputError(f"{clip}: nobody was found after its first {WARM} frames; measure on another clip")
     overlapped = open_pipeline(recoverer, replace(config.pipeline, clip=clip.name))
     rate = _overlapped(open_video(clip), overlapped, drawer)
-    plain = open_plain(models[0] if models else shipped_weights(recoverer.subject), device=device)
     return {
         "command": "demo benchmark",
         "version": __version__,
@@ -120,7 +124,7 @@ def run(
         "frames_per_second": len(wholes) / sum(wholes),
         "over_parts": sum(wholes) / sum(parts),
         "overlapped": {"frames_per_second": rate, "over_parts": len(parts) / (rate * sum(parts))},
-        "against_eager": _faster(recoverer, plain),
+        "against_eager": None if plain is None else _faster(recoverer, plain),
     }
 
 
@@ -146,7 +150,7 @@ def _overlapped(source: Source, pipeline: Callable[[Shot], View], drawer: Drawer
     pace = _Pace()
     loop = Loop(source, pipeline, drawer, [pace], drop=False)
     pace.stop = loop.stop
-    if loop.run().stopped_by == "SIGINT":
+    if loop.run().stopped_by not in ("end", "stop"):
         raise KeyboardInterrupt
     return (len(pace.came) - 1 - WARM) / (pace.came[-1] - pace.came[WARM])
 

@@ -97,6 +97,8 @@ def run(run: Path, to: NetworkLayout, out: Path | None, report: Report, *, half:
     out = out or path.with_name(opened.stem + SUFFIXES[to])
     if out.exists():
         raise OutputError(f"{out}: exists already; remove it, or choose another --out")
+    if to == "onnx" and out.suffix != SUFFIXES[to]:
+        raise OutputError(f"{out}: files of ONNX are known by their ending; let --out end in {SUFFIXES[to]}")
     trial = trial_crops(opened.subject, opened.image_size)
     meaning = dict(opened.meaning)
     report.note(f"{out}: writing {to}, held against the original on {len(trial.pictures)} {trial.origin}")

@@ -18,7 +18,7 @@ from humanpt.commands.finetune_network import load_finetuned
 from humanpt.engine.report import Report
 from humanpt.engine.runtime import choose_device
 from humanpt.errors import ConfigError
-from humanpt.live.exported import OnnxRecoverer
+from humanpt.live.exported import OnnxRecoverer, has_cuda
 from humanpt.live.recoverer import quickest
 from humanpt.models.mesh_heads import MeshNetwork
 from humanpt.tasks.mesh_pictures import NetworkRecoverer, Recoverer, assumed_intrinsics
@@ -31,30 +31,35 @@ PEOPLE: dict[Subject, str] = {"hand": "hands", "body": "people"}
 MESH_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if isinstance(FAMILIES[kind], MeshFamily))
 
 
-def open_recoverer(
-    run: Path, *, device: str = "auto", precision: str = "auto", threads: int | None = None
-) -> Recoverer:
+def open_recoverer(run: Path, *, device: str = "auto", precision: str = "auto") -> Recoverer:
     """Open a network that recovers meshes.
 
     Args:
         run: a run's folder, whose best checkpoint counts, a checkpoint, or a file that `humanpt export` wrote with --to
-            onnx, which ONNX Runtime computes, or --to safetensors.
-        device: where it computes, as `engine.runtime.choose_device` takes it.
+            onnx, which ONNX Runtime computes in fp32, or --to safetensors.
+        device: where it computes, as `engine.runtime.choose_device` takes it; of an .onnx file auto takes a GPU where
+            ONNX Runtime can.
         precision: as `engine.runtime.choose_precision` takes it.
-        threads: of the processor, for the whole program; None leaves them as they are.
 
     Raises:
         CheckpointError: if there is no checkpoint, it is damaged, or of another task.
-        ConfigError: if there is no such device or precision.
+        ConfigError: if there is no such device or precision, or none for an .onnx file.
         InputError: if a licensed body model that it needs is missing.
     """
+    where = choose_device(device)
     if run.suffix == ".onnx":
-        return OnnxRecoverer(run, threads or torch.get_num_threads())
-    if threads is not None:
-        torch.set_num_threads(threads)
-    config, network, header = load_finetuned(run, choose_device(device), MESH_KINDS)
+        return _open_exported(run, where, device, precision)
+    config, network, header = load_finetuned(run, where, MESH_KINDS)
     assert isinstance(config, FinetuneMeshConfig)
     return quickest(cast("MeshNetwork", network), config.task, _name_of(run), header.provenance.ledger, precision)
+
+
+def _open_exported(path: Path, where: torch.device, device: str, precision: str) -> Recoverer:
+    if precision == "bf16":
+        raise ConfigError(f"{path}: an exported file computes in fp32; leave bf16 out, or give the run")
+    if where.type == "cuda" and device != "auto" and not has_cuda():
+        raise ConfigError(f"{path}: ONNX Runtime has no {device} here; install onnxruntime-gpu, or take --device cpu")
+    return OnnxRecoverer(path, torch.get_num_threads(), cuda=where.type == "cuda")
 
 
 def open_plain(run: Path, *, device: str = "auto") -> Recoverer:
@@ -98,10 +103,7 @@ def choose_network(
         if path is None:
             path = shipped_weights(subject or (tried[0].subject if tried else "body"))
         network = open_recoverer(path, device=device, precision=precision)
-        if subject not in (None, network.subject):
-            raise ConfigError(
-                f"--{subject}: {network.name} knows {PEOPLE[network.subject]}; leave out --{subject}, or name another"
-            )
+        check_subject(network.name, network.subject, subject)
         if target is None:
             return network, {}
         tried.append(network)
@@ -110,12 +112,22 @@ def choose_network(
             crops = f"{rates[network.name]:.0f} crops a second here"
             report.note(f"{network.name}: {crops}, enough for {target:g} frames a second")
             return network, rates
-    fastest = tried[int(np.argmax(list(rates.values())))]
+    fastest = max(tried, key=lambda network: rates[network.name])
     report.note(
         f"no network keeps {target:g} frames a second here; going on with the fastest, {fastest.name}: "
         f"{rates[fastest.name]:.0f} crops a second"
     )
     return fastest, rates
+
+
+def check_subject(name: str, subject: Subject, wanted: Subject | None) -> None:
+    """Refuse a network of another subject than the one that was asked for.
+
+    Raises:
+        ConfigError: if it is.
+    """
+    if wanted not in (None, subject):
+        raise ConfigError(f"--{wanted}: {name} knows {PEOPLE[subject]}; leave out --{wanted}, or name another")
 
 
 def _name_of(run: Path) -> str:

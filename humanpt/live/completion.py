@@ -26,7 +26,7 @@ from humanpt.data.image import Rgb, read_image, warp_square
 from humanpt.data.pairs import PairConfig
 from humanpt.data.shards import Kind
 from humanpt.detect.choose import make_detector
-from humanpt.detect.detector import DetectConfig, Detector, Subject
+from humanpt.detect.detector import Detector, Subject
 from humanpt.engine.runtime import Precision, autocast
 from humanpt.errors import ConfigError, InputError
 from humanpt.live.follow import Floats, Followed, longer_side
@@ -185,7 +185,6 @@ def open_completion(
     *,
     reference: Path | None = None,
     precision: Precision = "fp32",
-    detect: DetectConfig | None = None,
 ) -> tuple[CompletionPipeline, partial[PanelDrawer]]:
     """The pipeline of a pre-trained network, and what makes drawers of its views (`mirrored`, `bars`).
 
@@ -196,7 +195,6 @@ def open_completion(
         settings: what is completed.
         reference: the picture with the subject that helps; None takes everybody themselves a moment ago.
         precision: of the network.
-        detect: how a detection model is run.
 
     Raises:
         ConfigError: if there is no such detector, the network takes no reference, or there is no moment ago to take
@@ -208,7 +206,7 @@ def open_completion(
         raise ConfigError(f"--reference {reference}: this network completes pictures from themselves; leave it out")
     if reference is None and crossing and config.separate:
         raise ConfigError("pictures of a folder have no moment before them; name the picture that helps by --reference")
-    detector, config = detector_for(replace(config, subject=subject), detect)
+    detector, config = detector_for(replace(config, subject=subject))
     given = None if reference is None else reference_in(reference, config, task.config.augment)
     pipeline = CompletionPipeline(task, detector, config, settings, reference=given, precision=precision)
     caption = f"reference: {settings.ago:g} s before" if reference is None else f"reference: {reference.name}"

@@ -26,9 +26,9 @@ class DeviceSource(CameraSource):
 
     def __init__(self, device: str, *, focal: float | None, patience: float) -> None:
         self._device: int | str = int(device) if device.isdecimal() else device
-        if Path(device).is_file():
+        if not device.isdecimal() and Path(device).is_file():
             raise InputError(f"{device}: a file, not a camera; give it to --video")
-        if Path(device).is_dir():  # as the empty name is
+        if not device.isdecimal() and Path(device).is_dir():  # as the empty name is
             raise InputError(f"'{device}': no camera's name; {_choices()}")
         what_next = "plug it in, or end the program that took it, and start again"
         super().__init__(f"camera {device}", what_next, focal=focal, patience=patience)

@@ -24,8 +24,18 @@ from humanpt.models.onnx_export import to_onnx
 from humanpt.tasks.mesh_config import MeshConfig
 from humanpt.tasks.mesh_pictures import assumed_intrinsics
 
+CUDA = "CUDAExecutionProvider"
 METADATA = "humanpt"
 """Under this name an exported file keeps, as JSON, what its numbers mean."""
+
+
+def has_cuda() -> bool:
+    """Whether ONNX Runtime is there and computes on GPUs here."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return CUDA in onnxruntime.get_available_providers()
 
 
 class OnnxGraph:
@@ -34,12 +44,13 @@ class OnnxGraph:
     Args:
         model: the file, or what is in it.
         threads: of the processor; None leaves the choice to ONNX Runtime.
+        cuda: whether a GPU is to compute, if ONNX Runtime can have it: see `has_cuda`.
 
     Raises:
         InputError: if ONNX Runtime is missing or cannot open the file.
     """
 
-    def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
+    def __init__(self, model: Path | bytes, threads: int | None = None, *, cuda: bool = False) -> None:
         path = model if isinstance(model, Path) else Path("the network")
         try:
             import onnxruntime
@@ -50,8 +61,7 @@ class OnnxGraph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 4  # what is wrong is in the exception; the log would write to the terminal as well
-        available = onnxruntime.get_available_providers()
-        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+        providers = [CUDA, "CPUExecutionProvider"] if cuda and has_cuda() else ["CPUExecutionProvider"]
         try:
             source = model if isinstance(model, bytes) else str(model)
             self._session: Any = onnxruntime.InferenceSession(source, options, providers=providers)
@@ -143,14 +153,14 @@ class OnnxRecoverer(GraphRecoverer):
 
     Args:
         path: a file that `humanpt export RUN --to onnx` wrote.
-        threads: as for `OnnxGraph`.
+        threads, cuda: as for `OnnxGraph`.
 
     Raises:
         InputError: if ONNX Runtime is missing, or the file is no such file.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        graph = OnnxGraph(path, threads)
+    def __init__(self, path: Path, threads: int | None = None, *, cuda: bool = False) -> None:
+        graph = OnnxGraph(path, threads, cuda=cuda)
         try:
             meaning = json.loads(graph.metadata[METADATA])
             config = from_dict(MeshConfig, meaning["task"], str(path))

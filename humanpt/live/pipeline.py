@@ -130,22 +130,19 @@ def detector_for(config: PipelineConfig, detect: DetectConfig | None = None) -> 
     return make_detector(config.detector, config.subject, detect), replace(config, follow=follow)
 
 
-def open_pipeline(
-    recoverer: Recoverer, config: PipelineConfig, detect: DetectConfig | None = None, smoother: Smoother | None = None
-) -> Pipeline:
+def open_pipeline(recoverer: Recoverer, config: PipelineConfig, smoother: Smoother | None = None) -> Pipeline:
     """The pipeline of a network.
 
     Args:
         recoverer: what reads crops.
         config: how pictures are looked at; the subject is the network's.
-        detect: how a detection model is run.
         smoother: in place of the filters for pose, shape and points.
 
     Raises:
         ConfigError: if there is no such detector.
         InputError: if its file is missing or of another kind.
     """
-    detector, config = detector_for(replace(config, subject=recoverer.subject), detect)
+    detector, config = detector_for(replace(config, subject=recoverer.subject))
     names = list(recoverer.keypoint_names)
     return Pipeline(
         partial(recover_boxes, recoverer),

@@ -26,7 +26,7 @@ ROUNDS = 3
 def quickest(
     network: MeshNetwork, config: MeshConfig, name: str, ledger: Mapping[str, Any], precision: str = "auto"
 ) -> Recoverer:
-    """A network in the form that answers soonest for few crops: ONNX Runtime's on a processor, where it is installed.
+    """A network in a form that is quick with few crops: bf16 where that is worth it, else ONNX Runtime on a processor.
 
     Args:
         network, config, name, ledger, precision: as for `TorchRecoverer`; bf16 is torch's.

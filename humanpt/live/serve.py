@@ -86,11 +86,11 @@ class PageServer:
         self._viewers = Viewers(_MOST_VIEWERS)
         self._hands = ThreadPoolExecutor(1, "humanpt-page-actions")
         self._started = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(listening)), name="humanpt-page", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: self._run(listening), name="humanpt-page", daemon=True)
         self._thread.start()
         self._started.wait()
+        if self._broken is not None:
+            raise self._broken
 
     @property
     def viewers(self) -> int:
@@ -120,6 +120,16 @@ class PageServer:
             self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
         self._hands.shutdown(wait=False)
+
+    def _run(self, listening: socket.socket) -> None:
+        """Serve, by a thread of its own; its error is for whoever shows something, or waits for the start."""
+        try:
+            asyncio.run(self._serve(listening))
+        except Exception as error:
+            self._broken = error
+        finally:
+            listening.close()
+            self._started.set()
 
     async def _serve(self, listening: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()

@@ -27,7 +27,7 @@ def for_inference(
     """
     quick = deepcopy(network).eval().requires_grad_(False)
     quick.nearest = nearest
-    quick.head.pool = CellMeans(quick.head.grid, quick.head.cells)
+    quick.head.pool = CellMeans(quick.head.grid, quick.head.cells).to(quick.mean_camera.device)
     quick.points = quick_points(quick.points, nearest)
     return quick
 

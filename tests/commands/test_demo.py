@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -114,6 +115,16 @@ def test_pictures_of_a_folder_stand_for_themselves(clip, tmp_path):
     assert "animation.glb" not in summary["files"]
 
 
+def test_a_benchmark_wants_more_frames_than_warm_up(clip, tmp_path):
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "short.mp4"), "w") as copy:
+        stream = copy.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 480, 270, "yuv420p"
+        for frame in islice(source.decode(video=0), 11):
+            copy.mux(stream.encode(frame))
+        copy.mux(stream.encode(None))
+    one_line_error(demo("--benchmark", tmp_path / "short.mp4", "--hand"), "fewer than 12 frames")
+
+
 def test_who_was_not_found_or_not_followed_is_told(tmp_path):
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((120, 160, 3), 90, np.uint8))
     words = ["--images", tmp_path, "--hand", "--terminal"]
@@ -201,6 +212,7 @@ def test_what_cannot_work_is_one_line(words, parts):
         (["--webcam", "--once"], "--once has no effect beside --webcam"),
         (["--terminal", "--serve"], "--serve has no effect beside --terminal"),
         (["--terminal", "--no-mirror"], "--mirror has no effect beside --terminal"),
+        (["--task", "completion", "--smooth", "none"], "--smooth has no effect beside --task completion"),
     ],
 )
 def test_options_that_would_go_unheard_are_refused(words, idle):

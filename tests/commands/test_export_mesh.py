@@ -128,3 +128,7 @@ def test_a_file_is_not_written_over_and_others_are_no_exports(run, tmp_path):
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is the extra onnx")
     with pytest.raises(InputError, match="is no ONNX model"):
         open_recoverer(out)
+    with pytest.raises(ConfigError, match="computes in fp32"):
+        open_recoverer(out, precision="bf16")
+    with pytest.raises(OutputError, match=r"let --out end in \.onnx"):
+        export.run(run, "onnx", tmp_path / "mesh", Silent())

@@ -15,6 +15,7 @@ from humanpt.live.recoverer import TorchRecoverer, quickest
 from humanpt.models.conv_trunk import ConvTrunk, ConvTrunkConfig
 from humanpt.models.croco import tiny
 from humanpt.models.mesh_heads import MeshNetwork
+from humanpt.models.mesh_inference import for_inference
 from humanpt.models.trunk import Trunk
 from humanpt.tasks.mesh_config import MeshConfig
 from humanpt.tasks.mesh_pictures import NetworkRecoverer, assumed_intrinsics, recover_boxes
@@ -87,6 +88,14 @@ def test_its_body_model_gives_the_mesh_of_other_poses(form):
 def test_networks_of_free_vertices_have_no_body_model_to_ask():
     config = MeshConfig(free=True)
     assert [form(network(config), config).points for form in FORMS] == [None, None]
+
+
+def test_all_of_a_quick_head_is_on_one_device():
+    net = network(MeshConfig())
+    net.head.to("meta")  # another device that every machine has
+    net.mean_camera = net.mean_camera.to("meta")
+    quick = for_inference(net)
+    assert {tensor.device.type for tensor in (*quick.head.parameters(), *quick.head.buffers())} == {"meta"}
 
 
 def test_where_onnx_runtime_is_missing_torch_computes(monkeypatch):

@@ -34,7 +34,8 @@ function connect() {
     connected = true;
     showStatus();
   };
-  socket.onmessage = async ({ data }) => {
+  let turn = Promise.resolve(); // views are shown in the order in which they came
+  socket.onmessage = ({ data }) => {
     if (typeof data === "string") {
       const said = JSON.parse(data);
       if (said.topic === "status") {
@@ -44,11 +45,12 @@ function connect() {
       }
       return;
     }
-    try {
-      await show(readMessage(data));
-    } finally {
-      if (socket.readyState === WebSocket.OPEN) socket.send("next");
-    }
+    turn = turn
+      .then(() => show(readMessage(data)))
+      .catch((error) => console.error(error))
+      .then(() => {
+        if (socket.readyState === WebSocket.OPEN) socket.send("next");
+      });
   };
   socket.onclose = () => {
     connected = false;
