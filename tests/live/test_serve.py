@@ -13,6 +13,7 @@ import pytest
 
 from humanpt.data.image import decode_jpeg
 from humanpt.errors import OutputError
+from humanpt.live import serve
 from humanpt.live.controls import Controls, Status
 from humanpt.live.doorkeeper import is_loopback
 from humanpt.live.draw import Drawer, faces_of
@@ -375,6 +376,12 @@ def test_a_port_in_use_is_told_in_one_line(demo):
         PageServer(faces={}, controls=Controls({}, demo.status), port=demo.server.port)
     with pytest.raises(OutputError, match=r"^203\.0\.113\.7:0: .*an address of this machine by --host"):
         PageServer(faces={}, controls=Controls({}, demo.status), host="203.0.113.7", port=0)
+
+
+def test_a_page_that_cannot_begin_says_so(demo, monkeypatch, tmp_path):
+    monkeypatch.setattr(serve, "PAGES", tmp_path)
+    with pytest.raises(ValueError, match="static"):
+        PageServer(faces={}, controls=Controls({}, demo.status), port=0)
 
 
 def test_after_the_end_the_port_is_free_and_viewers_were_told():
