@@ -246,23 +246,12 @@ def write_people(path: Path, people: People) -> None:
         np.savez(stream, format=np.array(FORMAT), about=np.array(about), **arrays)
 
 
-def read_people(path: str | Path) -> People:
-    """Read a file, or what a recording that was killed left.
-
-    Args:
-        path: a `people.npz`, or the folder of a recording.
+def read_file(path: Path) -> People:
+    """Read a `people.npz`; `people_spool.read_people` also reads recordings that are not finished.
 
     Raises:
         InputError: if it is missing, damaged, of another kind or of a newer version.
     """
-    path = Path(path)
-    if path.is_dir():
-        whole = path / PEOPLE
-        if whole.exists():
-            return read_people(whole)
-        from humanpt.live.people_spool import read_spool, spool_of
-
-        return read_spool(spool_of(path))
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if "format" not in archive or str(archive["format"]) != FORMAT:

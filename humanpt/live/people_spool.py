@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 
 from humanpt.errors import InputError
 from humanpt.files import write_json
-from humanpt.live.people_file import COLUMNS, FRAME_COLUMNS, OPTIONAL, ROW_COLUMNS, About, People, read_about
+from humanpt.live.people_file import (
+    COLUMNS,
+    FRAME_COLUMNS,
+    OPTIONAL,
+    PEOPLE,
+    ROW_COLUMNS,
+    About,
+    People,
+    read_about,
+    read_file,
+)
 from humanpt.live.shot import Subject3D, View
 
 ABOUT = "about.json"
@@ -127,6 +137,22 @@ class PeopleSpool:
     def _flush(self) -> None:
         for stream in self._streams.values():
             stream.flush()
+
+
+def read_people(path: str | Path) -> People:
+    """Read a `people.npz`, or what a recording that was killed left.
+
+    Args:
+        path: the file, or the folder of a recording.
+
+    Raises:
+        InputError: if it is missing, damaged, of another kind or of a newer version.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_file(path)
+    whole = path / PEOPLE
+    return read_file(whole) if whole.exists() else read_spool(spool_of(path))
 
 
 def read_spool(folder: Path) -> People:

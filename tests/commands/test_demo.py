@@ -25,7 +25,7 @@ from humanpt.commands import demo as command
 from humanpt.commands.recoverers import choose_network, shipped_weights
 from humanpt.engine.report import Silent
 from humanpt.errors import ConfigError, OutputError
-from humanpt.live.people_file import read_people
+from humanpt.live.people_spool import read_people
 from tests.commands.results import done, one_line_error
 
 HAND_CLIP = Path(__file__).parents[2] / "examples" / "clips" / "hand" / "human_hand_video.mp4"

@@ -25,7 +25,7 @@ from humanpt.live.completion import (
 )
 from humanpt.live.controls import Controls, Status
 from humanpt.live.panel_drawer import PanelDrawer
-from humanpt.live.people_file import read_people
+from humanpt.live.people_spool import read_people
 from humanpt.live.pipeline import PipelineConfig, detector_for
 from humanpt.live.recorder import RecordConfig, Recorder, save_snapshot
 from humanpt.live.serve import PageServer

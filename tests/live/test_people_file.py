@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from humanpt.errors import InputError
-from humanpt.live.people_file import COLUMNS, FORMAT, ROW_COLUMNS, read_people, write_people
-from humanpt.live.people_spool import PeopleSpool, read_spool
+from humanpt.live.people_file import COLUMNS, FORMAT, ROW_COLUMNS, write_people
+from humanpt.live.people_spool import PeopleSpool, read_people, read_spool
 from tests.live.moving import about_hands, model_of, subject, two_hands, view
 
 

@@ -18,7 +18,8 @@ import torch
 from humanpt.body.model import load_body_model
 from humanpt.data.mocap.bvh import play_bvh
 from humanpt.errors import InputError, OutputError
-from humanpt.live.people_file import about_model, read_people
+from humanpt.live.people_file import about_model
+from humanpt.live.people_spool import read_people
 from humanpt.live.recorder import RecordConfig, Recorder, finish_recording, save_snapshot
 from tests.body.glb import Glb
 from tests.body.licensed_files import made, write_npz

@@ -8,7 +8,7 @@ import pytest
 
 from humanpt.errors import InputError, OutputError
 from humanpt.live import recorder as recorder_file
-from humanpt.live.people_file import read_people
+from humanpt.live.people_spool import read_people
 from humanpt.live.recorder import Recorder
 from humanpt.live.recordings import Recordings
 from tests.live.moving import about_hands, two_hands, view
