@@ -206,10 +206,8 @@ class RuntimeRecoverer(GraphRecoverer):
             free = isinstance(network.body, AnnyModel)
             self.points = RuntimePoints(network.points, threads) if free else network.points
         size = network.trunk.config.image_size
-        crops, camera = (
-            torch.zeros(2, 3, size, size, dtype=torch.uint8),
-            torch.from_numpy(assumed_intrinsics(size, size)),
-        )
+        crops = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+        cameras = torch.from_numpy(assumed_intrinsics(size, size)).expand(2, 3, 3)
         graph = MeshGraph(network) if config.free else ParameterGraph(network)
-        made = to_onnx(graph, (crops, camera.expand(2, 3, 3))[: len(graph.inputs)])
+        made = to_onnx(graph, (crops, cameras)[: len(graph.inputs)])
         super().__init__(OnnxGraph(made, threads), self.points, config, size)
